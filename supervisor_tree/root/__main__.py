@@ -1,0 +1,34 @@
+"""The root: `python -m supervisor_tree.root`, spawned by the keeper with the link on a descriptor.
+
+Start-up is ordered by what the user waits for: configuration, lock and the first commit (so that the keeper
+spawns) come before ZeroMQ is imported and the control socket is bound.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from supervisor_tree.root.arguments import Arguments, parse
+
+
+def main() -> int:
+    """Exit status 2: the configuration is wrong (all errors are on standard error)."""
+    arguments = parse(sys.argv[1:])
+    if arguments.dump_fd is not None:
+        import faulthandler
+        import signal
+
+        # The keeper asks a blocked root for its stacks before it replaces it.
+        faulthandler.register(signal.SIGUSR2, file=arguments.dump_fd, all_threads=True)
+    return _run(arguments)
+
+
+def _run(arguments: Arguments) -> int:
+    from supervisor_tree.root import boot
+
+    return boot.run(arguments, os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""How a root begins: the first of a tree, or one that takes over from a root that is gone.
+
+Standby (an upgrade) is a takeover in two halves: a hello with the state to prove that this version can read it,
+then, when the old root has been ended, a second hello with the state as it is by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from supervisor_tree import __version__, config
+from supervisor_tree.core import events as ev
+from supervisor_tree.core.tree import Tree
+from supervisor_tree.ipc.link import Link, LinkClosed, LinkError, unpack_items
+from supervisor_tree.keeper import sweep
+from supervisor_tree.keeper.deathwatch import DeathWatch
+from supervisor_tree.root import files, rundir, wishes
+from supervisor_tree.root.arguments import Arguments
+from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.keeper_link import KeeperLink
+from supervisor_tree.root.shell import Shell
+from supervisor_tree.store.journal import Journal
+
+PROTOCOL = 1
+
+
+def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
+    """Live as the root until the keeper ends us. Returns `start`'s exit status when there is nothing to live for."""
+    link = Link(socket.socket(fileno=arguments.link))
+    try:
+        hello, blob = _await(link, "hello")
+        if hello["mode"] == "first":
+            return _first(link, hello, arguments, environ)
+        if hello["mode"] == "standby":
+            _restore(hello, blob)
+            link.send({"t": "able", "version": __version__, "protocol": PROTOCOL})
+            hello, blob = _await(link, "hello")
+        return _take_over(link, hello, blob)
+    except LinkClosed:
+        return 1
+
+
+def _await(link: Link, kind: str) -> tuple[dict[str, Any], bytes]:
+    """The next frame of this kind; pings before it are answered."""
+    while True:
+        for head, blob in link.receive():
+            if head["t"] == "ping":
+                link.send({"t": "pong", "n": head["n"]})
+            elif head["t"] == kind:
+                return head, blob
+        select.select([link], [link] if link.wants_write else [], [])
+        link.flush()
+
+
+def complain(message: str, mend: str = "") -> None:
+    """One error on `start`'s standard error."""
+    sys.stderr.write(f"supervisor-tree: {message}{f' — {mend}' if mend else ''}\n")
+
+
+def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Mapping[str, str]) -> int:
+    try:
+        plan = config.load(arguments.files or None, environ, arguments.names)
+    except config.ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    for warning in plan.warnings:
+        sys.stderr.write(f"{warning}\n")
+    try:
+        files.make_folders(plan)
+        run_dir = rundir.place(plan.run_dir, plan.state_dir)
+        rundir.prepare(run_dir)
+        wished = wishes.load(plan.state_dir)
+    except RootError as error:
+        complain(str(error), error.mend)
+        return 1
+    link.send({"t": "prepare", "state_dir": plan.state_dir, "run_dir": run_dir, "name": plan.name, "file": plan.file})
+    locked, _ = _await(link, "locked")
+    lock = link.take_fd()
+    os.set_inheritable(lock, False)
+    link.send({"t": "able", "version": __version__, "protocol": PROTOCOL})
+
+    def begin(shell: Shell) -> None:
+        shell.state("plan", msgspec.json.encode(plan))
+        shell.state("run_dir", run_dir.encode())
+        shell.note(
+            "tree_started",
+            None,
+            tree=plan.name,
+            file=plan.file,
+            keeper=shell.keeper_pid,
+            root=os.getpid(),
+            version=__version__,
+        )
+        for left in locked.get("swept", []):
+            shell.note(
+                "swept",
+                left.get("name"),
+                pid=left.get("pid"),
+                command=left.get("command"),
+                why="left over from the tree's last life",
+            )
+        shell.tell(ev.WishesRestored(wishes.by_path(shell, wished)))
+        shell.tell(ev.TreeStarted())
+
+    return _live(KeeperLink(link), Tree(plan.root), plan, hello, run_dir, begin)
+
+
+def _restore(hello: dict[str, Any], blob: bytes) -> tuple[dict[str, bytes], list[tuple[int, bytes]], Tree, config.Plan]:
+    items, at = unpack_items(hello["state"], blob)
+    journal, _ = unpack_items(hello["journal"], blob, at)
+    state = {key: value for key, value in items if value is not None}
+    plan = msgspec.json.decode(state["plan"], type=config.Plan)
+    tree = Tree.load([(key[5:], value) for key, value in state.items() if key.startswith("core/")])
+    return state, [(seq, line) for seq, line in journal if line is not None], tree, plan
+
+
+def _take_over(link: Link, hello: dict[str, Any], blob: bytes) -> int:
+    if not any(key == "plan" for key, _ in hello["state"]):
+        complain("the root died before the tree was started", "start it again")
+        return 1
+    state, journal, tree, plan = _restore(hello, blob)
+    run_dir = state["run_dir"].decode()
+    link.send({"t": "able", "version": __version__, "protocol": PROTOCOL})
+
+    def begin(shell: Shell) -> None:
+        for key, value in state.items():
+            if key.startswith("operation/"):
+                shell.operations.load(value)
+        shell.pending_journal = journal
+        shell.table = {row[0]: row[:4] for row in hello["table"]}
+        shell.journal_seq = max([shell.journal_seq, *(seq for seq, _ in journal)])
+        shell.note("root_replaced", None, root=os.getpid(), version=__version__, lost=hello.get("lost"))
+        for head in hello["events"]:
+            if head["n"] > shell.keeper.acknowledged:
+                shell.on_keeper_event(head)
+                shell.keeper.acknowledged = head["n"]
+        shell.perform(tree.resume(time.monotonic()))
+        shell.spawning.resume()
+
+    keeper = KeeperLink(link, committed=hello["commit"], acknowledged=hello.get("acknowledged", 0))
+    return _live(keeper, tree, plan, hello, run_dir, begin)
+
+
+def _live(
+    keeper: KeeperLink,
+    tree: Tree,
+    plan: config.Plan,
+    hello: dict[str, Any],
+    run_dir: str,
+    begin: Callable[[Shell], None],
+) -> int:
+    async def life() -> int:
+        shell = Shell(keeper=keeper, tree=tree, plan=plan, hello=hello, run_dir=run_dir)
+        ended: asyncio.Future[int] = shell.loop.create_future()
+        shell.loop.set_exception_handler(
+            lambda _loop, context: shell.on_loop_error(context["message"], context.get("exception"))
+        )
+        watch = DeathWatch(hello["keeper"], hello["keeper_start"])
+
+        def over(status: int) -> None:
+            if not ended.done():
+                ended.set_result(status)
+
+        def readable() -> None:
+            try:
+                shell.on_link()
+            except (LinkClosed, LinkError):
+                # The keeper closed the link: it has replaced us, or it is dead. Only proof of the latter
+                # is a reason to kill (`processes.md` 6); the end of the file alone harms nobody.
+                over(0)
+
+        # Opened before the first line is counted: numbers go on where the last life's ended.
+        journal = Journal(files.journal_folder(plan.state_dir), shell.on_written)
+        shell.journal_seq = journal.last
+        shell.journal = journal
+        begin(shell)
+        journal.append([line for line in shell.pending_journal if line[0] > journal.last])
+        shell.flush()
+        shell.loop.add_reader(keeper.link.fileno(), readable)
+        fd = watch.fileno()
+        if fd is not None:
+            shell.loop.add_reader(fd, over, 1)
+        shell.loop.call_soon(_open_control, shell)
+        status = await ended
+        if watch.proved():
+            sweep.kill_all(shell.id, shell.table.values())
+        shell.close()
+        return status
+
+    return asyncio.run(life())
+
+
+def _open_control(shell: Shell) -> None:
+    """Bind the sockets. Imported here: ZeroMQ loads while the keeper spawns."""
+    from supervisor_tree.root.control import Control
+    from supervisor_tree.root.sockets import Sockets
+    from supervisor_tree.root.verbs import configuration
+
+    control = Control(shell)
+    shell.control = control
+    shell.request_reload = lambda: configuration.reload_by_signal(shell)
+    shell.request_rebind = lambda: _bind_anew(shell)
+    rundir.prepare(shell.run_dir)
+    shell.sockets = Sockets(os.path.join(shell.run_dir, "control"), control.on_request)
+    files.write_run_json(shell)
+    files.write_logs_json(shell)
+    shell.effect("ready")
+    shell.effect("status", text="running")
+    shell.flush()
+
+
+def _bind_anew(shell: Shell) -> None:
+    """A client found the sockets gone: cleaners of /tmp remove what nobody has touched for days."""
+    if shell.sockets is None or shell.sockets.bound():
+        return
+    try:
+        rundir.prepare(shell.run_dir)
+        shell.sockets.bind()
+    except RootError as error:
+        shell.note("unreachable", None, error=str(error), mend=error.mend)
+        return
+    files.write_run_json(shell)
+    shell.note("sockets_bound_anew", None, run_dir=shell.run_dir)

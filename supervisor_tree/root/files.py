@@ -1,0 +1,101 @@
+"""Small files that the root keeps for readers outside: `run.json`, `logs.json`. Replaced whole, never torn."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supervisor_tree.root.errors import RootError
+
+if TYPE_CHECKING:
+    from supervisor_tree.config import Plan
+    from supervisor_tree.root.shell import Shell
+
+
+def replace(path: str | Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a file so that a reader sees the old or the new one, whole.
+
+    Raises:
+        OSError: the disk is full, or not ours.
+    """
+    folder = os.path.dirname(path)
+    fd, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def journal_folder(state_dir: str) -> Path:
+    return Path(state_dir) / "journal"
+
+
+def make_folders(plan: Plan) -> None:
+    """`state_dir`, the folders in it, and `make_dirs`.
+
+    Raises:
+        RootError: one can't be made.
+    """
+    wanted = [(plan.state_dir, 0o700), (os.path.join(plan.state_dir, "logs"), 0o700)]
+    wanted += [(folder, 0o777) for folder in plan.make_dirs]
+    for folder, mode in wanted:
+        try:
+            os.makedirs(folder, mode, exist_ok=True)
+        except OSError as error:
+            raise RootError(
+                f"can't make {folder}: {error.strerror}", mend="is the disk full, or the folder above not yours?"
+            ) from error
+    status = os.stat(plan.state_dir)
+    if status.st_uid != os.geteuid() and os.geteuid() != 0:
+        raise RootError(
+            f"state_dir {plan.state_dir} belongs to user id {status.st_uid}",
+            mend="set tree.state_dir to a folder of your own",
+        )
+
+
+def write_run_json(shell: Shell) -> None:
+    """Where this tree runs: in the state directory, in the run directory, and where `trees` looks for it."""
+    from supervisor_tree.root.rundir import parents, tree_id
+    from supervisor_tree.root.shell import rfc3339
+
+    plan = shell.plan
+    known: dict[str, Any] = {
+        "tree": plan.name,
+        "file": plan.file,
+        "id": shell.id,
+        "keeper": shell.keeper_pid,
+        "keeper_start": shell.keeper_start,
+        "run_dir": shell.run_dir,
+        "state_dir": plan.state_dir,
+        "since": rfc3339(shell.started),
+    }
+    data = json.dumps(known, indent=1).encode() + b"\n"
+    targets = [os.path.join(plan.state_dir, "run.json"), os.path.join(shell.run_dir, "run.json")]
+    listed = parents()[0]
+    if os.path.dirname(shell.run_dir) not in parents():
+        os.makedirs(listed, 0o700, exist_ok=True)
+        targets.append(os.path.join(listed, f"{tree_id(plan.state_dir)}.json"))
+    for target in targets:
+        try:
+            replace(target, data)
+        except OSError as error:
+            shell.note("file_not_written", None, path=target, error=error.strerror)
+
+
+def write_logs_json(shell: Shell) -> None:
+    """Which log file is whose, for `logs` when no root answers."""
+    from supervisor_tree.root.verbs.show import log_files
+
+    data = json.dumps(log_files(shell)).encode()
+    path = os.path.join(shell.plan.state_dir, "logs.json")
+    try:
+        replace(path, data)
+    except OSError as error:
+        shell.note("file_not_written", None, path=path, error=error.strerror)

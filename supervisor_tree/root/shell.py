@@ -1,0 +1,324 @@
+"""The shell around the core: events in, effects out, one commit a round.
+
+Everything that happens (the keeper's events, requests, timers) goes through `tell`; what the core answers is
+gathered in a commit; `flush` sends it, and only then answers, publishes and writes. The shell decides
+nothing: it knows processes, names and clients, the core knows supervision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from supervisor_tree.core import effects as fx
+from supervisor_tree.core import events as ev
+from supervisor_tree.root import exits, wishes
+from supervisor_tree.root.directory import Directory
+from supervisor_tree.root.keeper_link import Commit, KeeperLink
+from supervisor_tree.root.operations import Operations
+from supervisor_tree.root.spawning import Spawning
+from supervisor_tree.root.timers import Timers
+from supervisor_tree.root.usage import Usage
+
+if TYPE_CHECKING:
+    from supervisor_tree.config import Plan
+    from supervisor_tree.core.tree import Tree
+    from supervisor_tree.root.control import Control
+    from supervisor_tree.root.sockets import Sockets
+    from supervisor_tree.store.journal import Journal
+
+_JSON = msgspec.json.Encoder()
+_TELL_WRITTEN = 0.5
+"""Seconds within which the keeper is told what the journal has on disk when nothing else is said."""
+
+
+def rfc3339(wall: float) -> str:
+    """A wall-clock time (seconds) as everything shows it: UTC, milliseconds."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Shell:
+    """One root's life with one tree."""
+
+    def __init__(self, *, keeper: KeeperLink, tree: Tree, plan: Plan, hello: dict[str, Any], run_dir: str) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.keeper = keeper
+        self.tree = tree
+        self.directory = Directory(tree)
+        self.plan = plan
+        self.run_dir = run_dir
+        self.id: str = hello["id"]
+        self.keeper_pid: int = hello["keeper"]
+        self.keeper_start: int = hello["keeper_start"]
+        self.started = time.time()
+        self.operations = Operations()
+        self.timers = Timers(self._timer_fired)
+        self.spawning = Spawning(self)
+        self.usage = Usage()
+        self.journal: Journal | None = None
+        self.sockets: Sockets | None = None
+        self.control: Control | None = None
+        self.journal_seq = 0
+        self.on_round: list[Callable[[], bool]] = []
+        """Asked after each commit (waits); one that answers True is done."""
+        self.request_shutdown: Callable[[str, str], None] = self._shutdown
+        self.request_reload: Callable[[], None] = lambda: None
+        self.request_rebind: Callable[[], None] = lambda: None
+        self._commit = Commit()
+        self._after: list[Callable[[], None]] = []
+        self._publish: list[tuple[str, bytes]] = []
+        self._telling: asyncio.TimerHandle | None = None
+        self._unwritten: deque[tuple[int, bytes]] = deque()
+        self.pending_journal: list[tuple[int, bytes]] = []
+        """Lines of the root before us that it may not have written."""
+        self.table: dict[str, list[Any]] = {}
+        """``[name, incarnation, pid, start]`` of each running worker: a hint for the sweep after the keeper's death."""
+        self.waits: dict[str, bytes] = {}
+        """`wait` requests that are not answered yet, and their clients."""
+        self._wishes = wishes.Keeper(self)
+        self._perform: dict[type, Callable[[Any], None]] = {
+            fx.SpawnChild: lambda effect: self.spawning.spawn(effect.path, effect.incarnation),
+            fx.StopChild: self._stop_child,
+            fx.ArmTimer: lambda effect: self.timers.arm(effect.path, effect.timer, effect.at),
+            fx.CancelTimer: lambda effect: self.timers.cancel(effect.path, effect.timer),
+            fx.Reply: self._reply,
+            fx.Note: lambda effect: self.note(effect.kind, self.bare(effect.path), **effect.fields),
+            fx.EndTree: self._end_tree,
+        }
+
+    # Names
+
+    @staticmethod
+    def bare(path: str) -> str:
+        """The name that users see, of a path of the core."""
+        return path.rpartition("/")[2]
+
+    # Events in
+
+    def tell(self, event: ev.Event) -> None:
+        """Let the core decide about one event; call `flush` when the round is over."""
+        self.perform(self.tree.handle(event, time.monotonic()))
+
+    def perform(self, effects: list[fx.Effect]) -> None:
+        perform = self._perform
+        for effect in effects:
+            perform[type(effect)](effect)
+
+    def on_link(self) -> None:
+        """The keeper's link is readable."""
+        for head, _blob in self.keeper.link.receive():
+            kind = head.get("t")
+            if kind == "event":
+                if head["n"] > self.keeper.acknowledged:
+                    self.on_keeper_event(head)
+                    self.keeper.acknowledged = head["n"]
+            elif kind == "ping":
+                self.keeper.link.send({"t": "pong", "n": head["n"]})
+        self.flush()
+
+    def on_keeper_event(self, event: dict[str, Any]) -> None:
+        """One event of the keeper's; unknown kinds are journaled, so that nothing is silent."""
+        kind = event["kind"]
+        if kind == "spawned":
+            self.table[event["name"]] = [event["name"], event["inc"], event["pid"], event["start"]]
+            path = self.spawning.path(event["name"])
+            if path is not None:
+                self.tell(ev.ChildSpawned(path, event["inc"], event["pid"]))
+        elif kind == "exited":
+            self.table.pop(event["name"], None)
+            path = self.spawning.path(event["name"])
+            if path is not None:
+                self.tell(ev.ChildExited(path, event["inc"], self._exit(event)))
+        elif kind == "spawn_failed":
+            path = self.spawning.path(event["name"])
+            if path is not None:
+                self.tell(ev.SpawnFailed(path, event["inc"], event["reason"]))
+        elif kind == "notify":
+            self._notified(event)
+        elif kind == "asked":
+            self.note("asked", None, signal=event["signal"])
+            if event["signal"] == "HUP":
+                self.request_reload()
+            elif event["signal"] == "USR1":
+                self.request_rebind()
+            else:
+                self.request_shutdown("", f"signal {event['signal']}")
+        else:
+            if kind in ("upgraded", "upgrade_refused"):
+                result = {"name": None, "ok": kind == "upgraded", "reason": event.get("why")}
+                self.end_operation(event["request"], [result])
+            fields = {key: value for key, value in event.items() if key not in ("t", "n", "kind", "name", "at")}
+            self.note(f"logger_{event['what']}" if kind == "logger" else kind, event.get("name"), **fields)
+
+    def _notified(self, event: dict[str, Any]) -> None:
+        """sd_notify: READY=1 opens the gate of those who need this worker."""
+        path = self.spawning.path(event["name"])
+        if path is not None and "READY=1" in event["text"].splitlines():
+            self.tell(ev.ChildReady(path, event["inc"]))
+
+    def _exit(self, event: dict[str, Any]) -> ev.Exit:
+        worker = self.plan.workers.get(self.spawning.settings_name(event["name"]))
+        success = worker.success if worker is not None else (0,)
+        return exits.describe(event, success)
+
+    def _timer_fired(self, path: str, timer: str) -> None:
+        self.tell(ev.TimerFired(path, timer))
+        self.flush()
+
+    # Effects out
+
+    def effect(self, op: str, **fields: Any) -> None:
+        """Ask the keeper for something, with the present round's commit."""
+        self._commit.effects.append({"op": op, **fields})
+
+    def state(self, key: str, value: bytes | None) -> None:
+        """Hand the keeper a piece of state beside the core's, with the present round's commit."""
+        self._commit.state[key] = value
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Do something once the present round is committed: answers, above all."""
+        self._after.append(action)
+
+    def note(self, event: str, name: str | None, **fields: Any) -> None:
+        """One line of the journal; ``fields`` are the event's own."""
+        self.journal_seq += 1
+        now = time.time()
+        line = {"time": rfc3339(now), "seq": self.journal_seq, "event": event, "name": name, **fields}
+        if event == "wish_changed":
+            self._wishes.changed()
+        data = _JSON.encode(line)
+        self._commit.journal.append((self.journal_seq, data))
+        if self.sockets is not None and self.sockets.topics:
+            self._publish.append((event, data))
+
+    def _stop_child(self, effect: fx.StopChild) -> None:
+        name = self.bare(effect.path)
+        if self.spawning.cancel(effect.path, effect.incarnation):
+            return
+        self.effect("stop", name=name, inc=effect.incarnation, grace=effect.grace)
+
+    def _reply(self, effect: fx.Reply) -> None:
+        results = effect.result
+        if not isinstance(results, list) or any(not isinstance(result, dict) for result in results):
+            results = [{"name": None, "ok": not _failed(effect.result), "reason": _failed(effect.result)}]
+        named = [{**result, "name": self.bare(result["name"]) if result["name"] else None} for result in results]
+        self.end_operation(effect.request, named)
+
+    def end_operation(self, id_: str, results: list[dict[str, Any]]) -> None:
+        """End an operation and answer whoever waits for it, once committed."""
+        clients = self.operations.end(id_, results, time.time())
+        operation = self.operations.all.get(id_)
+        if operation is None or self.control is None:
+            return
+        for client in clients:
+            self.control.end(client, id_, operation.answer())
+
+    def _end_tree(self, effect: fx.EndTree) -> None:
+        status = exits.tree_status(self.directory, effect)
+        self.note("tree_ended", None, why=effect.why, by=self.bare(effect.path) if effect.path else None, status=status)
+        self.effect("exit", status=status)
+
+    def _shutdown(self, request: str, why: str) -> None:
+        self.note("shutdown_requested", None, why=why)
+        self.tell(ev.ShutdownRequested(request))
+
+    # The end of a round
+
+    def flush(self) -> None:
+        """Commit what this round decided; then answer, publish and write. Nothing to say costs nothing."""
+        commit = self._commit
+        commit.state.update((f"core/{key}", value) for key, value in self.tree.take_changes())
+        commit.state.update(self.operations.take_changes())
+        if commit or self.keeper.acknowledged != self.keeper.told:
+            self._commit = Commit()
+            self.keeper.commit(commit)
+            if commit.journal and self.journal is not None:
+                self._unwritten.extend(commit.journal)
+                self.journal.append(commit.journal)
+            if self.keeper.link.wants_write:
+                self._want_write()
+        after, self._after = self._after, []
+        for action in after:
+            action()
+        if self._publish and self.sockets is not None:
+            for event, data in self._publish:
+                self.sockets.publish(f"event.{event} ".encode(), data)
+            self._publish.clear()
+        if self.on_round and commit.state:
+            self.on_round = [waiting for waiting in self.on_round if not waiting()]
+            if self._after:
+                self.flush()
+
+    def reply(self, client: bytes, data: bytes) -> None:
+        if self.sockets is not None:
+            self.sockets.reply(client, data)
+
+    def on_written(self, seq: int) -> None:
+        """The journal (its thread) has everything up to ``seq`` on disk."""
+        self.loop.call_soon_threadsafe(self._written, seq)
+
+    def _written(self, seq: int) -> None:
+        self.keeper.written = max(self.keeper.written, seq)
+        while self._unwritten and self._unwritten[0][0] <= seq:
+            self._unwritten.popleft()
+        if self._telling is None:
+            self._telling = self.loop.call_later(_TELL_WRITTEN, self._tell_written)
+
+    def unwritten(self) -> list[tuple[int, bytes]]:
+        """The journal's lines that are not on the disk yet, oldest first."""
+        return [*self._unwritten, *self._commit.journal]
+
+    def _tell_written(self) -> None:
+        self._telling = None
+        if self.keeper.behind:
+            self.keeper.commit(Commit())
+
+    def _want_write(self) -> None:
+        link = self.keeper.link
+
+        def on_writable() -> None:
+            link.flush()
+            if not link.wants_write:
+                self.loop.remove_writer(link.fileno())
+
+        self.loop.add_writer(link.fileno(), on_writable)
+
+    def dropped(self) -> dict[str, int]:
+        """What was thrown away since this root started, by kind."""
+        counted = {
+            "requests": self.control.dropped if self.control is not None else 0,
+            "journal_lines": self.journal.dropped if self.journal is not None else 0,
+        }
+        return {kind: count for kind, count in counted.items() if count}
+
+    def close(self) -> None:
+        """Let go of sockets and journal; what is queued for the journal is written."""
+        if self.sockets is not None:
+            self.sockets.close()
+        if self.journal is not None:
+            self.journal.close()
+
+    def on_loop_error(self, message: str, error: BaseException | None) -> None:
+        """An exception that nobody caught in a callback of the loop."""
+        self.internal_error(message, error or RuntimeError(message))
+        self.flush()
+
+    def internal_error(self, where: str, error: BaseException) -> None:
+        """A bug of ours: said in the journal with its traceback, and supervision goes on."""
+        text = "".join(traceback.format_exception(error))
+        self.note("internal_error", None, where=where, error=repr(error), traceback=text, pid=os.getpid())
+
+
+def _failed(result: Any) -> str | None:
+    """What is wrong in an OTP answer, or None."""
+    if isinstance(result, list | tuple) and result and result[0] == "error":
+        return str(result[1])
+    return None

@@ -1,0 +1,157 @@
+"""From the core's `SpawnChild` to the keeper's `spawn`: which program, in which environment.
+
+A program that needs no disk to be known (no environment file, no secret from a file or command) is made once
+and kept; any other is made anew at each start, in a thread, so that a slow disk holds up one worker
+and not the tree.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from supervisor_tree import config
+from supervisor_tree.core import events as ev
+
+if TYPE_CHECKING:
+    from supervisor_tree.root.shell import Shell
+
+_ASK_AGAIN = 10.0
+"""Seconds between two looks at what holds a start (an unset variable, a missing file)."""
+
+
+class Spawning:
+    """Programs, names and paths of the workers of one tree."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._kept: dict[str, dict[str, Any]] = {}
+        self._making: set[tuple[str, int]] = set()
+        self._paths: dict[str, str] = {}
+        self._retries: dict[str, Any] = {}
+
+    def replan(self) -> None:
+        """The plan has changed: forget what was made of the old one."""
+        self._kept.clear()
+        self._paths.clear()
+        self._shell.directory.forget()
+
+    def path(self, name: str) -> str | None:
+        """The core's path of a worker by its bare name; None when there is none (any more)."""
+        path = self._paths.get(name)
+        if path is None:
+            path = self._shell.directory.find(name)
+            if path is not None:
+                self._paths[name] = path
+        return path
+
+    def settings_name(self, name: str) -> str:
+        """The name under which the plan knows a worker: of an instance made at run time, its template's."""
+        if name in self._shell.plan.workers:
+            return name
+        return name.partition("@")[0]
+
+    def spawn(self, path: str, incarnation: int) -> None:
+        """Have this incarnation started, now or when its program is known."""
+        shell = self._shell
+        name = shell.bare(path)
+        program = self._kept.get(name)
+        if program is not None:
+            self._send(name, incarnation, program)
+            return
+        if config.is_static(shell.plan, self.settings_name(name)):
+            try:
+                program = self._kept[name] = self._make(name)
+            except config.Held as held:
+                self._hold(path, incarnation, str(held))
+                return
+            self._send(name, incarnation, program)
+            return
+        self._making.add((path, incarnation))
+        shell.loop.create_task(self._spawn_later(path, incarnation))
+
+    def cancel(self, path: str, incarnation: int) -> bool:
+        """A stop came while the program was still being made: it is not started. True when that was so."""
+        if (path, incarnation) not in self._making:
+            return False
+        self._making.discard((path, incarnation))
+        self._shell.loop.call_soon(
+            lambda: (
+                self._shell.tell(ev.SpawnFailed(path, incarnation, "stopped before it was started")),
+                self._shell.flush(),
+            )
+        )
+        return True
+
+    async def _spawn_later(self, path: str, incarnation: int) -> None:
+        shell = self._shell
+        name = shell.bare(path)
+        try:
+            program = await shell.loop.run_in_executor(None, self._make, name)
+        except config.Held as held:
+            program, reason = None, str(held)
+        except Exception as error:
+            program, reason = None, f"its program can't be made: {error!r}"
+            shell.internal_error(f"program of {name}", error)
+        if (path, incarnation) not in self._making:
+            return
+        self._making.discard((path, incarnation))
+        if program is None:
+            self._hold(path, incarnation, reason)
+        else:
+            self._send(name, incarnation, program)
+        shell.flush()
+
+    def _hold(self, path: str, incarnation: int, reason: str) -> None:
+        self._shell.tell(ev.StartIgnored(path, incarnation, held=reason))
+        self.watch_gate(path)
+
+    def watch_gate(self, path: str) -> None:
+        """Look again, in a while, at what holds this child's start."""
+        if path not in self._retries:
+            self._retries[path] = self._shell.loop.call_later(
+                _ASK_AGAIN, lambda: self._shell.loop.create_task(self._look_again(path))
+            )
+
+    async def _look_again(self, path: str) -> None:
+        shell = self._shell
+        self._retries.pop(path, None)
+        if not shell.directory.has(path) or shell.directory.node(path).status != "held":
+            return
+        try:
+            await shell.loop.run_in_executor(None, self._make, shell.bare(path))
+        except config.Held:
+            self.watch_gate(path)
+            return
+        shell.tell(ev.GateOpened(path))
+        shell.flush()
+
+    def log_settings(self, name: str) -> dict[str, Any] | None:
+        """Where this worker's output goes: the `log` part of its program."""
+        if self.settings_name(name) not in self._shell.plan.workers:
+            return None
+        return config.log_settings(self._shell.plan, name)
+
+    def resume(self) -> None:
+        """After a root's death: look again at what holds children, which was a timer of the old root's."""
+        for path in self._shell.directory.workers_below("root"):
+            if self._shell.directory.node(path).status == "held":
+                self.watch_gate(path)
+
+    def _make(self, name: str) -> dict[str, Any]:
+        shell = self._shell
+        program = config.program(shell.plan, name).spawn()
+        program["env"] = {
+            **program["env"],
+            "SUPERVISOR_TREE_NAME": name,
+            "SUPERVISOR_TREE_CONFIG": shell.plan.file,
+        }
+        return program
+
+    def _send(self, name: str, incarnation: int, program: dict[str, Any]) -> None:
+        env = {
+            **program["env"],
+            "SUPERVISOR_TREE_INCARNATION": str(incarnation),
+            "SUPERVISOR_TREE_TOKEN": secrets.token_hex(16),
+        }
+        self._shell.effect("spawn", **{**program, "name": name, "inc": incarnation, "env": env})

@@ -1,0 +1,226 @@
+"""reload, add, remove: the tree file changes under a running tree. What is refused changes nothing."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from supervisor_tree import config
+from supervisor_tree.core import events as ev
+from supervisor_tree.root import files
+from supervisor_tree.root.control import Request, begin
+from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.operations import Operation
+
+if TYPE_CHECKING:
+    from supervisor_tree.root.shell import Shell
+
+
+def _added_file(shell: Shell) -> str:
+    return os.path.join(shell.plan.state_dir, "added.toml")
+
+
+def _config_error(error: config.ConfigError) -> RootError:
+    return RootError(str(error), code="config", mend="nothing was changed")
+
+
+def reload(shell: Shell, request: Request, client: bytes) -> Operation | None:
+    """Read the files anew and apply what changed; with ``plan`` only say what would be done."""
+    if request.flag("plan"):
+        shell.loop.create_task(_answer_plan(shell, request, client))
+        return None
+    operation = begin(shell, request, [])
+    shell.note("asked_for", None, command="reload", names=[], by=request.by, operation=operation.id)
+    shell.loop.create_task(_reload(shell, operation))
+    return operation
+
+
+async def _load(shell: Shell, extra: list[tuple[str, str]]) -> config.Plan:
+    """The present files as a plan, read in a thread: a slow disk holds up nobody else.
+
+    Raises:
+        RootError: `config`, with every error.
+    """
+    plan = shell.plan
+
+    def read() -> config.Plan:
+        loaded = config.load(plan.asked_files, plan.environ, plan.only, extra)
+        files.make_folders(loaded)
+        return loaded
+
+    try:
+        return await shell.loop.run_in_executor(None, read)
+    except config.ConfigError as error:
+        raise _config_error(error) from error
+
+
+def _changes(old: config.Plan, new: config.Plan) -> list[dict[str, Any]]:
+    return [msgspec.to_builtins(change) for change in config.diff(old, new)]
+
+
+async def _answer_plan(shell: Shell, request: Request, client: bytes) -> None:
+    control = shell.control
+    assert control is not None
+    try:
+        new = await _load(shell, [])
+    except RootError as error:
+        control.error(client, request.id, error)
+    else:
+        control.end(client, request.id, {"changes": _changes(shell.plan, new), "warnings": _warnings(new)})
+    shell.flush()
+
+
+def _warnings(plan: config.Plan) -> list[str]:
+    return [str(warning) for warning in plan.warnings]
+
+
+async def _reload(shell: Shell, operation: Operation, extra: list[tuple[str, str]] | None = None) -> None:
+    try:
+        new = await _load(shell, extra or [])
+        if extra:
+            for path, text in extra:
+                await shell.loop.run_in_executor(None, files.replace, path, text.encode())
+    except (RootError, OSError) as error:
+        operation.data = {"error": str(error)}
+        shell.note("reload_refused", None, error=str(error))
+        shell.end_operation(operation.id, [{"name": None, "ok": False, "reason": str(error)}])
+    except Exception as error:
+        shell.internal_error("reload", error)
+        shell.end_operation(operation.id, [{"name": None, "ok": False, "reason": f"internal error: {error!r}"}])
+    else:
+        apply(shell, operation, new)
+    shell.flush()
+
+
+def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
+    """Make ``new`` the plan of this tree; ends the operation when the core is done with it."""
+    changes = _changes(shell.plan, new)
+    shell.plan = new
+    shell.spawning.replan()
+    shell.state("plan", msgspec.json.encode(new))
+    operation.data = {"changes": changes, "warnings": _warnings(new)}
+    shell.note("reloaded", None, changes=[change for change in changes if change["action"] != "keep"])
+    restart = tuple(
+        new.paths[change["name"]]
+        for change in changes
+        if change["action"] == "restart" and change["name"] in new.paths and change["name"] != "root"
+    )
+    for change in changes:
+        if change["action"] == "live" and change["name"] in new.workers:
+            program = shell.spawning.log_settings(change["name"])
+            if program is not None:
+                shell.effect("limits", name=change["name"], log=program)
+    added = [change["name"] for change in changes if change["action"] == "add"]
+    shell.tell(ev.Reconfigured(operation.id, new.root, restart))
+    for name in added:
+        if name in new.autostart_off:
+            shell.tell(ev.StopRequested("", (new.paths[name],), ev.By(why="autostart = false")))
+    shell.after_commit(lambda: files.write_logs_json(shell))
+
+
+def reload_by_signal(shell: Shell) -> None:
+    """SIGHUP to the keeper: a reload that nobody waits for; what is wrong is in the journal."""
+    request = Request(v=1, id=os.urandom(16).hex(), command="reload", by="signal HUP")
+    operation = begin(shell, request, [])
+    shell.loop.create_task(_reload(shell, operation))
+
+
+def add(shell: Shell, request: Request, client: bytes) -> Operation:
+    """Tables of a tree file into `added.toml` (``to``: under that supervisor), or one instance of a template.
+
+    Raises:
+        RootError: nothing to add, or no such supervisor.
+    """
+    if request.text("supervisor"):
+        return _add_instance(shell, request)
+    text = request.text("toml")
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RootError(f"no TOML: {error}", code="config", mend="nothing was changed") from error
+    named = [*tables.get("workers", {}), *tables.get("supervisors", {}), *tables.get("jobs", {})]
+    if not named:
+        raise RootError(
+            "nothing to add", code="usage", mend="give [workers.NAME], [supervisors.NAME] or [jobs.NAME] tables"
+        )
+    present = [name for name in named if shell.directory.find(name) is not None]
+    if present:
+        raise RootError(
+            f"already in the tree: {', '.join(present)}",
+            code="refused",
+            mend="`ctl remove` it first, or edit the tree file and `ctl reload`",
+        )
+    path = _added_file(shell)
+    old = _read(path)
+    operation = begin(shell, request, named)
+    shell.note("asked_for", None, command="add", names=named, by=request.by, operation=operation.id)
+    to = request.text("to")
+    joined = config.added.join(old, text, to or None, shell.plan)
+    shell.loop.create_task(_reload(shell, operation, [(path, joined)]))
+    return operation
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _add_instance(shell: Shell, request: Request) -> Operation:
+    supervisor, instance = request.text("supervisor"), request.text("instance")
+    path = shell.directory.find(supervisor)
+    if path is None or not instance:
+        raise RootError(f"no such supervisor: {supervisor}", code="no_such_name")
+    try:
+        settings, spec = config.template(shell.plan, supervisor, instance, request.names("args"))
+    except config.ConfigError as error:
+        raise _config_error(error) from error
+    operation = begin(shell, request, [settings.name])
+    shell.plan.workers[settings.name] = settings
+    shell.state("plan", msgspec.json.encode(shell.plan))
+    shell.note("asked_for", None, command="add", names=[settings.name], by=request.by, operation=operation.id)
+    shell.tell(ev.StartChildCalled(request.id, path, child=spec, instance=settings.name))
+    return operation
+
+
+def _is_dynamic(shell: Shell, name: str) -> bool:
+    """Made at run time from a template."""
+    path = shell.directory.find(name)
+    return path is not None and name not in shell.plan.paths and shell.directory.node(path).dynamic
+
+
+def remove(shell: Shell, request: Request, client: bytes) -> Operation:
+    """Stop, then delete, what was added at run time.
+
+    Raises:
+        RootError: the tree file defines it.
+    """
+    asked = request.names()
+    old = _read(_added_file(shell))
+    tables = tomllib.loads(old) if old else {}
+    mine = {*tables.get("workers", {}), *tables.get("supervisors", {}), *tables.get("jobs", {})}
+    instances = [name for name in asked if name not in mine and _is_dynamic(shell, name)]
+    foreign = [name for name in asked if name not in mine and name not in instances]
+    if foreign or not asked:
+        raise RootError(
+            f"not added at run time: {', '.join(foreign) or 'nothing named'}",
+            code="refused" if all(shell.directory.find(name) for name in foreign) else "no_such_name",
+            mend="remove it from the tree file and `supervisor-tree ctl reload`",
+        )
+    operation = begin(shell, request, asked)
+    shell.note("asked_for", None, command="remove", names=asked, by=request.by, operation=operation.id)
+    if instances:
+        for name in instances:
+            path = shell.directory.find(name)
+            if path is not None:
+                shell.tell(ev.TerminateChildCalled(request.id, path.rpartition("/")[0], name))
+                shell.plan.workers.pop(name, None)
+        return operation
+    text = config.added.without(old, asked)
+    shell.loop.create_task(_reload(shell, operation, [(_added_file(shell), text)]))
+    return operation

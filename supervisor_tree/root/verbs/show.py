@@ -1,0 +1,193 @@
+"""status, describe, and what other commands need to know about a worker."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from supervisor_tree import config
+from supervisor_tree.core.view import NodeView
+from supervisor_tree.root import names
+from supervisor_tree.root.control import Request
+from supervisor_tree.root.errors import RootError
+
+if TYPE_CHECKING:
+    from supervisor_tree.root.shell import Shell
+
+
+class Clock:
+    """Turns the core's monotonic instants into wall-clock text, as of one look."""
+
+    def __init__(self) -> None:
+        self.mono = time.monotonic()
+        self.wall = time.time()
+
+    def text(self, at: float | None) -> str | None:
+        from supervisor_tree.root.shell import rfc3339
+
+        return None if at is None else rfc3339(self.wall + at - self.mono)
+
+
+def status(shell: Shell, request: Request, client: bytes) -> None:
+    """The tree as JSON; with names only these. Memory and CPU are looked up in a thread."""
+    asked = request.names()
+    paths = names.paths(shell, asked) if asked else tuple(shell.directory.children("root"))
+    workers = [path for top in paths for path in shell.directory.workers_below(top)]
+    pids = [pid for path in workers if (pid := shell.directory.node(path).pid) is not None]
+    control = shell.control
+    assert control is not None
+
+    async def later() -> None:
+        used = await shell.loop.run_in_executor(None, shell.usage.look, pids)
+        clock = Clock()
+        children = [child_json(shell, path, clock, used) for path in paths if shell.directory.has(path)]
+        control.end(client, request.id, tree_json(shell, clock, children))
+        shell.flush()
+
+    shell.loop.create_task(later())
+
+
+def tree_json(shell: Shell, clock: Clock, children: list[dict[str, Any]]) -> dict[str, Any]:
+    import os
+
+    from supervisor_tree.root.shell import rfc3339
+
+    root = shell.directory.node("root")
+    return {
+        "tree": shell.plan.name,
+        "file": shell.plan.file,
+        "keeper": shell.keeper_pid,
+        "root": os.getpid(),
+        "state": root.status,
+        "strategy": root.strategy,
+        "since": clock.text(root.since) or rfc3339(shell.started),
+        "root_since": rfc3339(shell.started),
+        "dropped": dict(shell.dropped()),
+        "children": children,
+        "jobs": [],
+    }
+
+
+def child_json(
+    shell: Shell, path: str, clock: Clock, used: dict[int, tuple[float | None, int | None]]
+) -> dict[str, Any]:
+    view = shell.directory.node(path)
+    below = shell.directory.children(path) if view.type == "supervisor" else []
+    cpu, memory = used.get(view.pid or 0, (None, None))
+    return {
+        "name": shell.bare(path),
+        "type": view.type,
+        "state": view.status,
+        "pid": view.pid,
+        "incarnation": view.incarnation,
+        "restarts": view.restarts,
+        "since": clock.text(view.since),
+        "reason": view.reason,
+        "next_attempt": clock.text(view.next_attempt),
+        "ready": view.ready,
+        "health": _health(view),
+        "status": None,
+        "cpu": cpu,
+        "memory": memory,
+        "last_exit": _last_exit(view, clock),
+        "hold": _hold(view),
+        "strategy": view.strategy,
+        "children": [child_json(shell, child, clock, used) for child in below],
+    }
+
+
+def _health(view: NodeView) -> str | None:
+    if view.healthy is None:
+        return None
+    return "healthy" if view.healthy else "unhealthy"
+
+
+def _last_exit(view: NodeView, clock: Clock) -> dict[str, Any] | None:
+    if view.last_exit is None:
+        return None
+    exit_ = view.last_exit
+    return {"code": exit_.code, "signal": exit_.signal, "reason": exit_.reason, "at": clock.text(view.last_exit_at)}
+
+
+def _hold(view: NodeView) -> dict[str, Any] | None:
+    from supervisor_tree.root.shell import rfc3339
+
+    if view.wish == "up" or view.by is None:
+        return None
+    return {
+        "wish": view.wish,
+        "by": view.by.who or None,
+        "at": rfc3339(view.by.at) if view.by.at else None,
+        "reason": view.by.why or None,
+    }
+
+
+def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
+    """Everything that is set for these children and how they are; environment variables by name only."""
+    asked = request.names()
+    clock = Clock()
+    described = []
+    for path in names.paths(shell, asked):
+        name = shell.bare(path)
+        settings = shell.plan.workers.get(shell.spawning.settings_name(name)) or shell.plan.supervisors.get(name)
+        child = child_json(shell, path, clock, {})
+        child.pop("children")
+        described.append(
+            {**child, "path": path, "settings": _without_values(settings), "logs": log_files(shell).get(name)}
+        )
+    return described
+
+
+def _without_values(settings: Any) -> dict[str, Any]:
+    """Settings as JSON; of the environment the names only."""
+    if settings is None:
+        return {}
+    data: dict[str, Any] = msgspec.to_builtins(settings)
+    if isinstance(data.get("env"), dict):
+        data["env"] = sorted(data["env"])
+    return data
+
+
+def log_files(shell: Shell) -> dict[str, dict[str, str | None]]:
+    """Which log files each worker writes: {name: {path, stderr}}."""
+    found: dict[str, dict[str, str | None]] = {}
+    for path in shell.directory.workers_below("root"):
+        name = shell.bare(path)
+        log = shell.spawning.log_settings(name)
+        if log is not None:
+            error = log.get("err")
+            found[name] = {"path": log["out"]["path"], "stderr": error["path"] if error else None}
+    return found
+
+
+def logs_info(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
+    asked = request.names()
+    wanted = (
+        {shell.bare(path) for top in names.paths(shell, asked) for path in shell.directory.workers_below(top)}
+        if asked
+        else None
+    )
+    return [
+        {"name": name, "path": log["path"], "stderr_path": log["stderr"]}
+        for name, log in log_files(shell).items()
+        if wanted is None or name in wanted
+    ]
+
+
+def exec_info(shell: Shell, request: Request, client: bytes) -> dict[str, Any]:
+    """What `exec` needs to run something as this worker. The socket is ours alone, so values may pass.
+
+    Raises:
+        RootError: no such worker, a supervisor, or its environment can't be made at present.
+    """
+    path = names.paths(shell, request.names() or [request.text("name")])[0]
+    name = shell.bare(path)
+    if shell.directory.node(path).type == "supervisor":
+        raise RootError(f"{name} is a supervisor", code="refused", mend="name a worker")
+    try:
+        program = config.program(shell.plan, name)
+    except config.Held as held:
+        raise RootError(f"{name} is held: {held}", code="failed") from held
+    return program.spawn()

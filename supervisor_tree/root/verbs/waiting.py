@@ -1,0 +1,82 @@
+"""`wait`: answered when the named children have reached a state, or the time has run out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from supervisor_tree.root import names
+from supervisor_tree.root.control import Request
+from supervisor_tree.root.errors import RootError
+
+if TYPE_CHECKING:
+    from supervisor_tree.root.shell import Shell
+
+STATES = (
+    "held",
+    "waiting",
+    "starting",
+    "running",
+    "stopping",
+    "stopped",
+    "backoff",
+    "completed",
+    "failed",
+    "degraded",
+)
+
+
+def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
+    """``for``: a state (default `running`); ``timeout`` in seconds. A client that asks again joins its own wait."""
+    wanted = request.text("for", "running")
+    if wanted not in STATES:
+        raise RootError(f"no such state: {wanted}", code="usage", mend=f"one of {', '.join(STATES)}")
+    asked = request.names()
+    paths = names.paths(shell, asked) if asked else tuple(shell.directory.workers_below("root"))
+    timeout = request.number("timeout")
+    control = shell.control
+    assert control is not None
+    control.ack(client, request.id)
+    if request.id in shell.waits:
+        shell.waits[request.id] = client
+        return None
+    shell.waits[request.id] = client
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def missing() -> list[dict[str, Any]]:
+        return [
+            {"name": shell.bare(path), "ok": state == wanted, "reason": None if state == wanted else state}
+            for path in paths
+            for state in [shell.directory.node(path).status if shell.directory.has(path) else "gone"]
+        ]
+
+    def done() -> bool:
+        if request.id not in shell.waits:
+            return True
+        results = missing()
+        if all(result["ok"] for result in results):
+            control.end(shell.waits.pop(request.id), request.id, {"state": "done", "results": results})
+            return True
+        return False
+
+    def late() -> None:
+        waiting = shell.waits.pop(request.id, None)
+        if waiting is None:
+            return
+        behind = ", ".join(f"{result['name']} is {result['reason']}" for result in missing() if not result["ok"])
+        control.error(
+            waiting,
+            request.id,
+            RootError(
+                f"not {wanted} within {timeout:g} s: {behind}",
+                code="timeout",
+                mend="`supervisor-tree ctl why NAME` tells more",
+            ),
+        )
+        shell.flush()
+
+    if not done():
+        shell.on_round.append(done)
+        if deadline is not None:
+            shell.loop.call_at(deadline, late)
+    return None
