@@ -147,6 +147,7 @@ class Stream:
 
     def close(self) -> None:
         self._socket.disable_monitor()
+        self._connections.close(0)
         self._socket.close(0)
         self._context.term()
 

@@ -15,16 +15,18 @@ from supervisor_tree.root.arguments import Arguments, parse
 def main() -> int:
     """Exit status 2: the configuration is wrong (all errors are on standard error)."""
     arguments = parse(sys.argv[1:])
-    if arguments.dump_fd is not None:
+    if arguments.stack is not None:
         import faulthandler
         import signal
 
         # The keeper asks a blocked root for its stacks before it replaces it.
-        faulthandler.register(signal.SIGUSR2, file=arguments.dump_fd, all_threads=True)
+        faulthandler.register(signal.SIGUSR2, file=arguments.stack, all_threads=True)
     return _run(arguments)
 
 
 def _run(arguments: Arguments) -> int:
+    # Marks us for the sweep by what was there at exec; nothing that we run ourselves may carry it on.
+    os.environ.pop("SUPERVISOR_TREE_ROLE", None)
     from supervisor_tree.root import boot
 
     return boot.run(arguments, os.environ)

@@ -11,7 +11,8 @@ class Arguments(NamedTuple):
     link: int
     files: list[str]
     names: list[str]
-    dump_fd: int | None
+    stack: int | None
+    """Where the stacks go when the keeper asks for them (SIGUSR2)."""
 
 
 def parse(argv: list[str]) -> Arguments:
@@ -20,15 +21,15 @@ def parse(argv: list[str]) -> Arguments:
     Raises:
         SystemExit: an unknown flag: `start` and root are of different versions.
     """
-    link, dump = -1, None
+    link, stack = -1, None
     files: list[str] = []
     names: list[str] = []
     rest = iter(argv)
     for word in rest:
         if word == "--link":
             link = int(next(rest))
-        elif word == "--dump":
-            dump = int(next(rest))
+        elif word == "--stack":
+            stack = int(next(rest))
         elif word == "--file":
             files.append(next(rest))
         elif word == "--":
@@ -37,4 +38,4 @@ def parse(argv: list[str]) -> Arguments:
             raise SystemExit(f"supervisor-tree root: unknown flag {word}")
         else:
             names.append(word)
-    return Arguments(link, files, names, dump)
+    return Arguments(link, files, names, stack)

@@ -11,7 +11,6 @@ import os
 import select
 import socket
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,6 +37,9 @@ def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
     link = Link(socket.socket(fileno=arguments.link))
     try:
         hello, blob = _await(link, "hello")
+        if hello.get("lock"):
+            # Held for life, never looked at: the lock is gone when keeper, root and logger all are.
+            link.take_fd()
         if hello["mode"] == "first":
             return _first(link, hello, arguments, environ)
         if hello["mode"] == "standby":
@@ -84,9 +86,7 @@ def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Map
         return 1
     link.send({"t": "prepare", "state_dir": plan.state_dir, "run_dir": run_dir, "name": plan.name, "file": plan.file})
     locked, _ = _await(link, "locked")
-    lock = link.take_fd()
-    os.set_inheritable(lock, False)
-    link.send({"t": "able", "version": __version__, "protocol": PROTOCOL})
+    link.take_fd()
 
     def begin(shell: Shell) -> None:
         shell.state("plan", msgspec.json.encode(plan))
@@ -129,25 +129,31 @@ def _take_over(link: Link, hello: dict[str, Any], blob: bytes) -> int:
         return 1
     state, journal, tree, plan = _restore(hello, blob)
     run_dir = state["run_dir"].decode()
-    link.send({"t": "able", "version": __version__, "protocol": PROTOCOL})
 
     def begin(shell: Shell) -> None:
-        for key, value in state.items():
-            if key.startswith("operation/"):
-                shell.operations.load(value)
         shell.pending_journal = journal
-        shell.table = {row[0]: row[:4] for row in hello["table"]}
-        shell.journal_seq = max([shell.journal_seq, *(seq for seq, _ in journal)])
-        shell.note("root_replaced", None, root=os.getpid(), version=__version__, lost=hello.get("lost"))
-        for head in hello["events"]:
-            if head["n"] > shell.keeper.acknowledged:
-                shell.on_keeper_event(head)
-                shell.keeper.acknowledged = head["n"]
-        shell.perform(tree.resume(time.monotonic()))
-        shell.spawning.resume()
+        resume(shell, state, [line for line, _ in journal], hello)
 
     keeper = KeeperLink(link, committed=hello["commit"], acknowledged=hello.get("acknowledged", 0))
     return _live(keeper, tree, plan, hello, run_dir, begin)
+
+
+def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello: dict[str, Any]) -> None:
+    """Go on where the root before us was cut off: its state is loaded, now what it had begun is done.
+
+    First what the keeper was asked for and may not have got (each effect is idempotent), then what the
+    keeper told and nobody acknowledged.
+    """
+    for key, value in state.items():
+        if key.startswith("operation/"):
+            shell.operations.load(value)
+    shell.table = {row[0]: row[:4] for row in hello["table"]}
+    shell.journal_seq = max([shell.journal_seq, *unwritten])
+    shell.note("root_replaced", None, root=os.getpid(), version=__version__, lost=hello.get("lost"))
+    shell.perform(shell.tree.resume(shell.loop.time()))
+    shell.spawning.resume()
+    for head in hello["events"]:
+        shell.on_event_frame(head)
 
 
 def _live(
@@ -184,6 +190,8 @@ def _live(
         shell.journal = journal
         begin(shell)
         journal.append([line for line in shell.pending_journal if line[0] > journal.last])
+        # Only now: a root that dies before this is tried again with growing pauses, not at once.
+        keeper.link.send({"t": "able", "version": __version__, "protocol": PROTOCOL})
         shell.flush()
         shell.loop.add_reader(keeper.link.fileno(), readable)
         fd = watch.fileno()
@@ -208,7 +216,7 @@ def _open_control(shell: Shell) -> None:
     control = Control(shell)
     shell.control = control
     shell.request_reload = lambda: configuration.reload_by_signal(shell)
-    shell.request_rebind = lambda: _bind_anew(shell)
+    shell.on_ping = lambda: _bind_anew(shell)
     rundir.prepare(shell.run_dir)
     shell.sockets = Sockets(os.path.join(shell.run_dir, "control"), control.on_request)
     files.write_run_json(shell)
@@ -219,7 +227,7 @@ def _open_control(shell: Shell) -> None:
 
 
 def _bind_anew(shell: Shell) -> None:
-    """A client found the sockets gone: cleaners of /tmp remove what nobody has touched for days."""
+    """Cleaners of /tmp remove what nobody has touched for days: looked at with each ping of the keeper's."""
     if shell.sockets is None or shell.sockets.bound():
         return
     try:

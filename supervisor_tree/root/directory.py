@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from supervisor_tree.core import view
@@ -32,11 +31,7 @@ class Directory:
         self._index.clear()
 
     def has(self, path: str) -> bool:
-        try:
-            view.node(self._tree, path, 0.0)
-        except KeyError:
-            return False
-        return True
+        return path in self._tree.nodes
 
     def node(self, path: str) -> NodeView:
         """How a child is, now.
@@ -44,7 +39,7 @@ class Directory:
         Raises:
             KeyError: there is none (any more).
         """
-        return view.node(self._tree, path, time.monotonic())
+        return view.node(self._tree, path)
 
     def paths(self) -> list[str]:
         """Of all children, in the tree's order, without the root."""

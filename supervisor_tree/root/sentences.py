@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,7 @@ def explain(shell: Shell, path: str, lines: list[Line]) -> dict[str, Any]:
     """The answer of `why`: state, the chain in sentences, what comes next."""
     node = shell.directory.node(path)
     name = shell.bare(path)
-    now = time.monotonic()
+    now = shell.loop.time()
     since = duration(max(0.0, now - node.since))
     summary = f"{name} is {node.status} since {since}" + (f": {node.reason}" if node.reason else "")
     return {

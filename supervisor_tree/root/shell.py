@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import msgspec
 
 from supervisor_tree.core import effects as fx
 from supervisor_tree.core import events as ev
+from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
 from supervisor_tree.root import exits, wishes
 from supervisor_tree.root.directory import Directory
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
@@ -71,7 +72,7 @@ class Shell:
         """Asked after each commit (waits); one that answers True is done."""
         self.request_shutdown: Callable[[str, str], None] = self._shutdown
         self.request_reload: Callable[[], None] = lambda: None
-        self.request_rebind: Callable[[], None] = lambda: None
+        self.on_ping: Callable[[], None] = lambda: None
         self._commit = Commit()
         self._after: list[Callable[[], None]] = []
         self._publish: list[tuple[str, bytes]] = []
@@ -84,6 +85,8 @@ class Shell:
         self.waits: dict[str, bytes] = {}
         """`wait` requests that are not answered yet, and their clients."""
         self._wishes = wishes.Keeper(self)
+        self._specs: dict[str, ChildSpec] = {}
+        self._specs_of: Plan | None = None
         self._perform: dict[type, Callable[[Any], None]] = {
             fx.SpawnChild: lambda effect: self.spawning.spawn(effect.path, effect.incarnation),
             fx.StopChild: self._stop_child,
@@ -93,6 +96,14 @@ class Shell:
             fx.Note: lambda effect: self.note(effect.kind, self.bare(effect.path), **effect.fields),
             fx.EndTree: self._end_tree,
         }
+
+    @property
+    def specs(self) -> dict[str, ChildSpec]:
+        """The specification of each child by its path, as the tree file has it."""
+        if self._specs_of is not self.plan:
+            self._specs = dict(_specs_below(self.plan.root, self.plan.root.name))
+            self._specs_of = self.plan
+        return self._specs
 
     # Names
 
@@ -105,7 +116,7 @@ class Shell:
 
     def tell(self, event: ev.Event) -> None:
         """Let the core decide about one event; call `flush` when the round is over."""
-        self.perform(self.tree.handle(event, time.monotonic()))
+        self.perform(self.tree.handle(event, self.loop.time()))
 
     def perform(self, effects: list[fx.Effect]) -> None:
         perform = self._perform
@@ -117,12 +128,21 @@ class Shell:
         for head, _blob in self.keeper.link.receive():
             kind = head.get("t")
             if kind == "event":
-                if head["n"] > self.keeper.acknowledged:
-                    self.on_keeper_event(head)
-                    self.keeper.acknowledged = head["n"]
+                self.on_event_frame(head)
             elif kind == "ping":
                 self.keeper.link.send({"t": "pong", "n": head["n"]})
+                self.on_ping()
         self.flush()
+
+    def on_event_frame(self, head: dict[str, Any]) -> None:
+        """Handle one event frame once. An error of ours in it is said and costs that event only."""
+        if head["n"] <= self.keeper.acknowledged:
+            return
+        try:
+            self.on_keeper_event(head)
+        except Exception as error:  # noqa: BLE001
+            self.internal_error(f"keeper event {head.get('kind')}", error)
+        self.keeper.acknowledged = head["n"]
 
     def on_keeper_event(self, event: dict[str, Any]) -> None:
         """One event of the keeper's; unknown kinds are journaled, so that nothing is silent."""
@@ -147,8 +167,6 @@ class Shell:
             self.note("asked", None, signal=event["signal"])
             if event["signal"] == "HUP":
                 self.request_reload()
-            elif event["signal"] == "USR1":
-                self.request_rebind()
             else:
                 self.request_shutdown("", f"signal {event['signal']}")
         else:
@@ -315,6 +333,13 @@ class Shell:
         """A bug of ours: said in the journal with its traceback, and supervision goes on."""
         text = "".join(traceback.format_exception(error))
         self.note("internal_error", None, where=where, error=repr(error), traceback=text, pid=os.getpid())
+
+
+def _specs_below(spec: SupervisorSpec, path: str) -> Iterator[tuple[str, ChildSpec]]:
+    for child in spec.children:
+        yield f"{path}/{child.name}", child
+        if isinstance(child, SupervisorSpec):
+            yield from _specs_below(child, f"{path}/{child.name}")
 
 
 def _failed(result: Any) -> str | None:

@@ -98,18 +98,15 @@ class Sockets:
         self._context.term()
 
     def _drain_requests(self) -> None:
-        if self._router is None:
+        router = self._router
+        if router is None:
             return
         for _ in range(_DRAIN):
             try:
-                parts = self._router.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            except zmq.ZMQError:
+                parts = router.recv_multipart(zmq.DONTWAIT)
+            except zmq.ZMQError:  # nothing is left, or a request before this one closed the socket
                 return
             self._on_request(parts[0], parts[1:])
-            if self._router is None:
-                return
         self._loop.call_soon(self._drain_requests)
 
     def _drain_topics(self) -> None:

@@ -55,6 +55,8 @@ class Spawning:
         """Have this incarnation started, now or when its program is known."""
         shell = self._shell
         name = shell.bare(path)
+        if shell.table.get(name, ["", 0])[1] == incarnation:
+            return  # A root before us has had it spawned; the keeper's answer is on its way.
         program = self._kept.get(name)
         if program is not None:
             self._send(name, incarnation, program)
@@ -75,23 +77,24 @@ class Spawning:
         if (path, incarnation) not in self._making:
             return False
         self._making.discard((path, incarnation))
-        self._shell.loop.call_soon(
-            lambda: (
-                self._shell.tell(ev.SpawnFailed(path, incarnation, "stopped before it was started")),
-                self._shell.flush(),
-            )
-        )
+        self._shell.loop.call_soon(self._never_started, path, incarnation)
         return True
+
+    def _never_started(self, path: str, incarnation: int) -> None:
+        self._shell.tell(ev.SpawnFailed(path, incarnation, "stopped before it was started"))
+        self._shell.flush()
 
     async def _spawn_later(self, path: str, incarnation: int) -> None:
         shell = self._shell
         name = shell.bare(path)
+        program: dict[str, Any] | None = None
+        reason = ""
         try:
             program = await shell.loop.run_in_executor(None, self._make, name)
         except config.Held as held:
-            program, reason = None, str(held)
+            reason = str(held)
         except Exception as error:
-            program, reason = None, f"its program can't be made: {error!r}"
+            reason = f"its program can't be made: {error!r}"
             shell.internal_error(f"program of {name}", error)
         if (path, incarnation) not in self._making:
             return

@@ -84,7 +84,7 @@ async def _reload(shell: Shell, operation: Operation, extra: list[tuple[str, str
             for path, text in extra:
                 await shell.loop.run_in_executor(None, files.replace, path, text.encode())
     except (RootError, OSError) as error:
-        operation.data = {"error": str(error)}
+        operation.data = {"error": str(error), "code": error.code if isinstance(error, RootError) else "failed"}
         shell.note("reload_refused", None, error=str(error))
         shell.end_operation(operation.id, [{"name": None, "ok": False, "reason": str(error)}])
     except Exception as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from supervisor_tree import config
+from supervisor_tree.core.spec import SupervisorSpec
 from supervisor_tree.core.view import NodeView
 from supervisor_tree.root import names
 from supervisor_tree.root.control import Request
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class Clock:
     """Turns the core's monotonic instants into wall-clock text, as of one look."""
 
-    def __init__(self) -> None:
-        self.mono = time.monotonic()
+    def __init__(self, shell: Shell) -> None:
+        self.mono = shell.loop.time()
         self.wall = time.time()
 
     def text(self, at: float | None) -> str | None:
@@ -41,7 +42,7 @@ def status(shell: Shell, request: Request, client: bytes) -> None:
 
     async def later() -> None:
         used = await shell.loop.run_in_executor(None, shell.usage.look, pids)
-        clock = Clock()
+        clock = Clock(shell)
         children = [child_json(shell, path, clock, used) for path in paths if shell.directory.has(path)]
         control.end(client, request.id, tree_json(shell, clock, children))
         shell.flush()
@@ -62,6 +63,8 @@ def tree_json(shell: Shell, clock: Clock, children: list[dict[str, Any]]) -> dic
         "root": os.getpid(),
         "state": root.status,
         "strategy": root.strategy,
+        "intensity": shell.plan.root.intensity,
+        "period": shell.plan.root.period,
         "since": clock.text(root.since) or rfc3339(shell.started),
         "root_since": rfc3339(shell.started),
         "dropped": dict(shell.dropped()),
@@ -76,6 +79,7 @@ def child_json(
     view = shell.directory.node(path)
     below = shell.directory.children(path) if view.type == "supervisor" else []
     cpu, memory = used.get(view.pid or 0, (None, None))
+    spec = shell.specs.get(path)
     return {
         "name": shell.bare(path),
         "type": view.type,
@@ -94,6 +98,8 @@ def child_json(
         "last_exit": _last_exit(view, clock),
         "hold": _hold(view),
         "strategy": view.strategy,
+        "intensity": spec.intensity if isinstance(spec, SupervisorSpec) else None,
+        "period": spec.period if isinstance(spec, SupervisorSpec) else None,
         "children": [child_json(shell, child, clock, used) for child in below],
     }
 
@@ -127,7 +133,7 @@ def _hold(view: NodeView) -> dict[str, Any] | None:
 def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
     """Everything that is set for these children and how they are; environment variables by name only."""
     asked = request.names()
-    clock = Clock()
+    clock = Clock(shell)
     described = []
     for path in names.paths(shell, asked):
         name = shell.bare(path)
@@ -190,4 +196,10 @@ def exec_info(shell: Shell, request: Request, client: bytes) -> dict[str, Any]:
         program = config.program(shell.plan, name)
     except config.Held as held:
         raise RootError(f"{name} is held: {held}", code="failed") from held
-    return program.spawn()
+    spawn = program.spawn()
+    inherit = spawn["inherit"]
+    base = {} if inherit is False else shell.plan.environ
+    if isinstance(inherit, list):
+        base = {key: value for key, value in base.items() if key in inherit}
+    environment = {**base, **spawn["env"]}
+    return {**spawn, "environment": {key: value for key, value in environment.items() if value is not None}}

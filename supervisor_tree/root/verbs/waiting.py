@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.root import names
@@ -41,7 +40,7 @@ def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
         shell.waits[request.id] = client
         return None
     shell.waits[request.id] = client
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else shell.loop.time() + timeout
 
     def missing() -> list[dict[str, Any]]:
         return [

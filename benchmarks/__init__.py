@@ -1,0 +1,1 @@
+"""How fast supervisor-tree is, beside a floor in C and the peers, measured in one run: ``python -m benchmarks``."""

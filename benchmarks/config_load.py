@@ -1,0 +1,61 @@
+"""How long the configuration takes: import, load of N workers, program of each. Prints medians in milliseconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from statistics import median
+
+IMPORT = """
+import time
+before = time.perf_counter()
+import supervisor_tree.config
+print((time.perf_counter() - before) * 1000)
+"""
+
+
+def tree(workers: int) -> str:
+    """A tree file of so many workers, a tenth of them under supervisors of their own."""
+    parts = ['[tree]\nname = "bench"\n[defaults]\nbackoff = "0s"\n']
+    for number in range(workers):
+        parts.append(f'[workers.w{number}]\ncommand = "/bin/sleep {number}"\nenv = {{ N = {number} }}\nshutdown = "2s"\n')
+        if number % 10 == 0:
+            parts.append(f'[supervisors.s{number}]\nstrategy = "rest_for_one"\nchildren = ["w{number}"]\n')
+    return "".join(parts)
+
+
+def main() -> None:
+    bare = [_timed("pass") for _ in range(5)]
+    print(f"bare python: {median(bare):.0f} ms")
+    done = [subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, check=True, text=True) for _ in range(5)]
+    print(f"import supervisor_tree.config: {median(float(run.stdout) for run in done):.1f} ms")
+    from supervisor_tree import config
+
+    for workers in (10, 100, 1_000, 10_000):
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "tree.toml")
+            with open(file, "w", encoding="utf-8") as opened:
+                opened.write(tree(workers))
+            loads, programs = [], []
+            for _ in range(3 if workers > 1000 else 7):
+                before = time.perf_counter()
+                plan = config.load([file], os.environ)
+                loads.append(time.perf_counter() - before)
+                before = time.perf_counter()
+                for name in plan.workers:
+                    config.program(plan, name)
+                programs.append(time.perf_counter() - before)
+        print(f"{workers:6} workers: load {median(loads) * 1000:7.1f} ms, program of each {median(programs) * 1000:6.1f} ms in all")
+
+
+def _timed(code: str) -> float:
+    before = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return (time.perf_counter() - before) * 1000
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Looking at processes from outside, through /proc: whose they are, what they cost, when they are gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.clock import pause
+
+
+class Process(NamedTuple):
+    pid: int
+    executable: str
+    command: str
+
+
+def marked(mark: str) -> list[Process]:
+    """Every living process that has ``mark`` in its environment or its arguments (a zombie has neither)."""
+    needle = mark.encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            arguments = Path("/proc", entry, "cmdline").read_bytes()
+            if needle not in arguments and needle not in Path("/proc", entry, "environ").read_bytes():
+                continue
+            executable = os.readlink(f"/proc/{entry}/exe")
+        except OSError:
+            continue
+        command = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
+        found.append(Process(int(entry), executable, command))
+    return found
+
+
+def kill_marked(mark: str, timeout: float = 30.0) -> None:
+    """Kill everything marked, until two looks in a row find nothing.
+
+    Raises:
+        TimeoutError: something still lives after ``timeout`` seconds; it is named.
+    """
+    deadline = time.monotonic() + timeout
+    empty = 0
+    while empty < 2:
+        left = marked(mark)
+        empty = 0 if left else empty + 1
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        if left and time.monotonic() > deadline:
+            raise TimeoutError("these processes can't be killed: " + ", ".join(str(process) for process in left[:5]))
+        if left:
+            pause(0.02)
+
+
+class Watch:
+    """Tells when processes have ended. Made before they are asked to, so that no pid can be mistaken."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._fds: set[int] = set()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                self._fds.add(os.pidfd_open(pid))
+
+    def __len__(self) -> int:
+        """How many are alive."""
+        self._drop(0)
+        return len(self._fds)
+
+    def wait(self, timeout: float) -> int | None:
+        """Nanoseconds of CLOCK_MONOTONIC when the last was gone, or None if some live on after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        at = time.monotonic_ns()
+        while self._fds:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._drop(left)
+            at = time.monotonic_ns()
+        return at
+
+    def _drop(self, timeout: float) -> None:
+        poll = select.poll()
+        for fd in self._fds:
+            poll.register(fd, select.POLLIN)
+        for fd, _ in poll.poll(timeout * 1000):
+            self._fds.discard(fd)
+            os.close(fd)
+
+    def close(self) -> None:
+        for fd in self._fds:
+            os.close(fd)
+        self._fds.clear()
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Time on a processor of all threads of these processes so far, in seconds, from the scheduler's nanoseconds."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+class Memory(NamedTuple):
+    """Megabytes (1,000,000 bytes). ``pss`` counts a page that k processes share as 1/k of a page in each;
+    ``anonymous`` is the heap and stack part of it, the rest is mapped files (programs, libraries)."""
+
+    pss: float
+    anonymous: float
+
+
+def memory(pid: int) -> Memory:
+    values = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, amount, *_ = line.split()
+        values[name] = int(amount) * 1024 / 1e6
+    return Memory(values["Pss:"], values.get("Pss_Anon:", 0.0))

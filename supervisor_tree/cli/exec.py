@@ -1,0 +1,95 @@
+"""`exec NAME [-- CMD]`: a program in the foreground, with a worker's environment, folder and user.
+
+This process becomes that program, so its exit status is the program's own; 125 is ours. Without a command it is the
+worker's own program: the quickest way to see why it does not start.
+"""
+
+from __future__ import annotations
+
+import os
+
+from supervisor_tree.cli.errors import CommandError, report
+from supervisor_tree.cli.parser import add_target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any, NoReturn
+
+OURS = 125
+"""Exit status when the program never began."""
+
+_OURS_TO_SHARE = ("SUPERVISOR_TREE_NAME", "SUPERVISOR_TREE_CONFIG")
+"""Of our variables, those that the program gets: with SUPERVISOR_TREE_ID the tree would sweep it as one of its own."""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME [-- CMD …]", help="the worker; without CMD its own program is run")
+    parser.set_defaults(takes_rest=True)
+    add_target(parser)
+
+
+def run(args: Namespace) -> int:
+    from supervisor_tree.cli.ask import Root
+
+    try:
+        with Root.of(args) as root:
+            info = root.ask("exec_info", name=args.name)
+        _become(info, args.rest or info["argv"])
+    except CommandError as error:
+        report(error, as_json=False)
+        return OURS
+
+
+def _become(info: dict[str, Any], argv: list[str]) -> NoReturn:
+    environment = _environment(info)
+    try:
+        os.chdir(info["cwd"])
+        if info.get("umask") is not None:
+            os.umask(info["umask"])
+        _switch(info.get("user"), info.get("group"))
+        os.execvpe(argv[0], argv, environment)
+    except OSError as error:
+        raise CommandError("failed", f"{error.filename or argv[0]}: {error.strerror}") from error
+
+
+def _environment(info: dict[str, Any]) -> dict[str, str]:
+    environment = {
+        name: value
+        for name, value in info["environment"].items()
+        if not name.startswith("SUPERVISOR_TREE_") or name in _OURS_TO_SHARE
+    }
+    if term := os.environ.get("TERM"):
+        environment["TERM"] = term  # the terminal is the caller's
+    return environment
+
+
+def _switch(user: str | int | None, group: str | int | None) -> None:
+    """Become ``user`` with its groups; nothing when it is the one we are.
+
+    Raises:
+        CommandError: we may not.
+    """
+    if user is None and group is None:
+        return
+    import grp
+    import pwd
+
+    try:
+        who = None if user is None else pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
+        if group is None:
+            gid = who.pw_gid if who is not None else os.getgid()
+        else:
+            gid = group if isinstance(group, int) else grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise CommandError("failed", str(error.args[0])) from error
+    uid = os.getuid() if who is None else who.pw_uid
+    if (uid, gid) == (os.getuid(), os.getgid()):
+        return
+    try:
+        if who is not None:
+            os.initgroups(who.pw_name, gid)
+        os.setgid(gid)
+        os.setuid(uid)
+    except PermissionError as error:
+        raise CommandError("refused", f"only root may become {user or group}", "use sudo") from error

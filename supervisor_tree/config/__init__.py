@@ -1,0 +1,71 @@
+"""The configuration of a tree: read, checked, expanded, and made into specifications for the core."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from supervisor_tree.config import added
+from supervisor_tree.config.loading import load
+from supervisor_tree.config.places import Found, example_file, find
+from supervisor_tree.config.plan import Plan
+from supervisor_tree.config.problems import ConfigError, Held, Problem, UnknownName
+from supervisor_tree.config.programs import (
+    Program,
+    carry,
+    is_static,
+    log_settings,
+    name_of,
+    names_of,
+    path_of,
+    program,
+    template,
+)
+
+if TYPE_CHECKING:
+    from supervisor_tree.config.compare import Change
+
+__all__ = [
+    "ConfigError",
+    "Found",
+    "Held",
+    "Plan",
+    "Problem",
+    "Program",
+    "UnknownName",
+    "added",
+    "carry",
+    "diff",
+    "example_file",
+    "find",
+    "is_static",
+    "load",
+    "log_settings",
+    "name_of",
+    "names_of",
+    "path_of",
+    "program",
+    "reference",
+    "schema",
+    "template",
+]
+
+
+def diff(old: Plan, new: Plan) -> list[Change]:
+    """What a changed configuration asks of a running tree."""
+    from supervisor_tree.config.compare import diff as compare
+
+    return compare(old, new)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the tree file."""
+    from supervisor_tree.config.jsonschema import schema as made
+
+    return made()
+
+
+def reference() -> str:
+    """The reference of the tree file, Markdown."""
+    from supervisor_tree.config.reference_page import reference as made
+
+    return made()

@@ -1,0 +1,437 @@
+"""From files to a `Plan`: every table read, every error of all files found in one go."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from supervisor_tree.config import arranging, job_settings, not_yet, places, users
+from supervisor_tree.config.dotenv import parse as parse_dotenv
+from supervisor_tree.config.kinds import Boolean, FilePath, ListOf
+from supervisor_tree.config.plan import Plan
+from supervisor_tree.config.probes import Probe, probe
+from supervisor_tree.config.problems import Path, Problem, did_you_mean
+from supervisor_tree.config.program_kinds import NAME, NAME_WORDS, EnvValue, Instances
+from supervisor_tree.config.reading import INVALID, At, Field, Invalid, Reading, Table, options_of, shown
+from supervisor_tree.config.settings import (
+    SUPERVISOR,
+    TREE,
+    WORKER,
+    ProgramSettings,
+    SupervisorSettings,
+    TreeSettings,
+    WorkerSettings,
+)
+from supervisor_tree.config.sources import NAMED, TABLES, Sources, home_folder, read_file, read_sources
+from supervisor_tree.config.tree_kinds import LogKeys, LogSettings, Name, backoff_of
+from supervisor_tree.config.users import check_user
+from supervisor_tree.config.variables import RUN_NAMES, Scope
+from supervisor_tree.core.spec import Backoff
+
+_RESERVED = ("root", "all", "keeper", "logger", "zygote")
+_LOG_LIMITS = LogKeys(files=False)
+
+
+def load(
+    files: Sequence[str] | None,
+    environ: Mapping[str, str],
+    only: Sequence[str] = (),
+    extra: Sequence[tuple[str, str] | tuple[str, str, str | None]] = (),
+) -> Plan:
+    """Read and check a configuration.
+
+    ``files`` None: as `places.find` finds it. ``only``: these workers and supervisors and what they need. ``extra``:
+    (file name, text) or (file name, text, supervisor to put new children under), read last, for `ctl add`.
+    Raises `ConfigError` with every problem there is, `UnknownName` for a name in ``only`` that is none.
+    """
+    users.forget()
+    found = list(files) if files is not None else list(places.find(environ).files)
+    loader = Loader(read_sources(found, environ, extra), environ)
+    loader.tree_table()
+    added = os.path.join(loader.state_dir, "added.toml")
+    if all(os.path.abspath(given[0]) != added for given in extra) and os.path.exists(added):
+        text = read_file(added, Problem(added, 1, "", "")).text
+        loader = Loader(read_sources(found, environ, [(added, text), *extra]), environ)
+        loader.tree_table()
+    loader.all_tables()
+    plan = arranging.arrange(loader, only)
+    plan.asked_files = None if files is None else tuple(files)
+    return plan
+
+
+class Loader:
+    """Reads the merged tables, collecting settings and problems."""
+
+    def __init__(self, sources: Sources, environ: Mapping[str, str]) -> None:
+        self.sources = sources
+        self.environ = {name: value for name, value in environ.items() if _is_text(name) and _is_text(value)}
+        self.data = sources.merged
+        self.problems: list[tuple[Path, str]] = []
+        self.remarks: list[tuple[Path, str]] = []
+        self.later: list[tuple[Path, str]] = []
+        self.located: list[Problem] = list(sources.warnings)
+        self.found: list[Problem] = list(sources.problems)
+        self.file = os.path.abspath(sources.all[0].file) if sources.all else ""
+        self.home = home_folder(environ)
+        self.env_values: dict[str, str] = {}
+        self.names: dict[str, str] = {"tree.python": sys.executable}
+        self.workers: dict[str, WorkerSettings] = {}
+        self.supervisors: dict[str, SupervisorSettings] = {}
+        self.jobs: dict[str, job_settings.JobSettings] = {}
+        self.sets: dict[str, tuple[str, ...]] = {}
+        self.base_of: dict[str, str] = {}
+        """Bare name → the name of its table."""
+        self.held: dict[str, str] = {}
+        self.default_envs: dict[str, dict[str, EnvValue]] = {}
+        self.disabled: set[str] = set()
+        self.broken: set[str] = set()
+        """Tables in which something is wrong: what depends on them is not complained about as well."""
+        self.templates: dict[str, str] = {}
+        self.dir = os.path.dirname(self.file)
+        self.name = ""
+        self.state_dir = ""
+        self.tree = TreeSettings()
+
+    def added_children(self) -> dict[str, list[str]]:
+        """Supervisor (``""``: the root) → names that were added at run time under it."""
+        places: dict[str, list[str]] = {}
+        for source in self.sources.all:
+            for name, supervisor in source.places.items():
+                if name in self.base_of.values() or name in self.supervisors:
+                    places.setdefault(supervisor, []).append(name)
+        return places
+
+    def added_names(self) -> list[str]:
+        """Names whose tables were added at run time."""
+        return list(
+            name for source in self.sources.all if source.added for kind in NAMED for name in source.data.get(kind, ())
+        )
+
+    # -- scopes ---------------------------------------------------------------------------------
+
+    def variable(self, name: str) -> str | None:
+        """Rule 5: the tree's env files, then the environment of `start`."""
+        value = self.env_values.get(name)
+        return self.environ.get(name) if value is None else value
+
+    def reading(
+        self, names: dict[str, str] | None = None, later: tuple[str, ...] = (), *, holds: bool = False
+    ) -> Reading:
+        return Reading(
+            Scope(self.variable, self.names if names is None else names, later), self.dir, self.home, holds=holds
+        )
+
+    def collect(self, reading: Reading) -> None:
+        self.problems += reading.problems
+        self.remarks += reading.warnings
+
+    def table(self, key: str) -> dict[str, Any]:
+        """A top-level table; empty when it is not there, or wrong, which is noted."""
+        value = self.data.get(key, {})
+        if isinstance(value, dict):
+            return value
+        self.problems.append(((key,), f"must be a table, [{key}{'.NAME' if key in NAMED else ''}], not {shown(value)}"))
+        return {}
+
+    # -- the tree itself ------------------------------------------------------------------------
+
+    def tree_table(self) -> None:
+        """`[tree]`, in the order in which its keys build on one another: dir, env_file, name, the rest."""
+        written = self.table("tree")
+        at = At(self.reading(), ("tree",))
+        at.reading.base = next(
+            (source.folder for source in reversed(self.sources.all) if "dir" in source.data.get("tree", ())), self.dir
+        )
+        folder = FilePath().read(written["dir"], at, "dir") if "dir" in written else INVALID
+        self.dir = at.reading.base = self.dir if isinstance(folder, Invalid) else os.path.normpath(folder)
+        self.names["tree.dir"] = self.dir
+        env_files = (
+            ListOf(FilePath(may_be_missing=True)).read(written["env_file"], at, "env_file")
+            if "env_file" in written
+            else ()
+        )
+        if not isinstance(env_files, Invalid):
+            self._env_files(env_files, at, written)
+        name = Name().read(written["name"], at, "name") if "name" in written else INVALID
+        self.name = os.path.basename(self.dir) or "tree" if isinstance(name, Invalid) else name
+        self.names["tree.name"] = self.name
+        values = TREE.keys({key: value for key, value in written.items() if key not in ("dir", "env_file", "name")}, at)
+        self.tree = TreeSettings(
+            **{"dir": self.dir, "env_file": () if isinstance(env_files, Invalid) else env_files, "name": self.name}
+            | values
+        )
+        makes = [folder.rstrip("/") for folder in values.get("make_dirs", ())]
+        if (
+            "dir" in written
+            and not isinstance(folder, Invalid)
+            and self.dir not in makes
+            and not os.path.isdir(self.dir)
+        ):
+            at.wrong(f'there is no folder {self.dir}: make it, or write make_dirs = ["."]', "dir")
+        if "on_give_up" in written and "intensity" not in written:
+            at.warn("has no effect without `intensity`: the root never gives up", "on_give_up")
+        self.state_dir = os.path.normpath(values.get("state_dir") or os.path.join(self.dir, ".supervisor-tree"))
+        self.collect(at.reading)
+
+    def _env_files(self, env_files: tuple[str, ...], at: At, written: dict[str, Any]) -> None:
+        for number, file in enumerate(env_files):
+            path = file.removeprefix("?")
+            try:
+                with open(path, encoding="utf-8") as opened:
+                    text = opened.read()
+            except (OSError, UnicodeDecodeError) as error:
+                if isinstance(error, FileNotFoundError) and file.startswith("?"):
+                    continue
+                reason = error.strerror if isinstance(error, OSError) else "the text is not UTF-8"
+                hint = (
+                    f': write "?{os.path.basename(path)}" if it may be missing'
+                    if isinstance(error, FileNotFoundError)
+                    else ""
+                )
+                at.wrong(
+                    f"can't read {path}: {reason}{hint}",
+                    "env_file",
+                    *([number] if isinstance(written["env_file"], list) else []),
+                )
+                continue
+            values, strange = parse_dotenv(text)
+            self.env_values.update(values)
+            self.located += [Problem(path, line, "", "is no KEY=VALUE: ignored") for line in strange]
+
+    # -- all the others -------------------------------------------------------------------------
+
+    def all_tables(self) -> None:
+        for key in self.data:
+            if key not in TABLES and key != "x":
+                known = ", ".join(TABLES)
+                self.problems.append(((key,), f"unknown table{did_you_mean(key, list(TABLES), f'; known: {known}')}"))
+        for source in self.sources.all:
+            if source.added:
+                self.found += [
+                    Problem(
+                        source.file,
+                        source.lines.get((key,), 1),
+                        key,
+                        "can't be added at run time: write it in the tree file and `ctl reload`",
+                    )
+                    for key in source.data
+                    if key not in (*NAMED, "x")
+                ]
+        self._names()
+        self.read_defaults()
+        self._supervisors()
+        for name, written in self._named("workers"):
+            self._program(name, written, WORKER, WorkerSettings, self.worker_defaults)
+        for name, written in self._named("jobs"):
+            self._program(name, written, job_settings.JOB, job_settings.JobSettings, self.job_defaults)
+        self.recover = self._plain("recover", job_settings.RECOVER, ("self.name", *RUN_NAMES))
+        self.activity = self._plain("activity", job_settings.ACTIVITY)
+        self.retention = self._plain("retention", job_settings.RETENTION)
+        self.checks: dict[str, Probe] = self._plain("checks", probe("checks"))
+        self.store = self._single("store", job_settings.STORE)
+        self.alerts = self._single("alerts", job_settings.ALERTS, ("self.name", "run.time", "run.id"))
+        not_yet.note_tables(self)
+
+    def _names(self) -> None:
+        """One namespace for workers, supervisors and jobs (rule 3)."""
+        seen: dict[str, tuple[str, str]] = {}
+        for kind in ("supervisors", "workers", "jobs"):
+            table = self.table(kind)
+            for name in table:
+                path = (kind, name)
+                if not NAME.fullmatch(name):
+                    self.problems.append((path, f"{shown(name)} is no name: {NAME_WORDS}"))
+                elif name.lower() in _RESERVED:
+                    self.problems.append((path, f"the name {shown(name)} is reserved ({', '.join(_RESERVED)})"))
+                other = seen.setdefault(name.lower(), path)
+                if other != path:
+                    same = "there is" if other[1] == name else "but for case it is the name of"
+                    self.problems.append(
+                        (
+                            path,
+                            f"{same} [{'.'.join(other)}] already: workers, supervisors and jobs share one set of names",
+                        )
+                    )
+
+    def _named(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        """The tables of a kind that are not disabled."""
+        named = []
+        for name, written in self.table(kind).items():
+            if not isinstance(written, dict):
+                self.problems.append(((kind, name), f"must be a table, [{kind}.{name}], not {shown(written)}"))
+                self.broken.add(name)
+                continue
+            if "enabled" in written:
+                reading = self.reading()
+                enabled = Boolean().read(written["enabled"], At(reading, (kind, name)), "enabled")
+                # What is wrong with it is noted when its table is read.
+                if enabled is False:
+                    self.disabled.add(name)
+                    continue
+            named.append((name, written))
+        return named
+
+    def read_defaults(self) -> None:
+        written = self.table("defaults")
+        logs = At(self.reading(), ("logs",))
+        self.log_defaults = _LOG_LIMITS.keys(self.table("logs"), logs)
+        self.collect(logs.reading)
+        # Read for each child again only where it says `${self.…}`.
+        self.own_defaults = written if written and "${self." in str(written) else None
+        names = {**self.names, "self.name": "NAME", "self.instance": "0"} if self.own_defaults else None
+        at = At(self.reading(names, RUN_NAMES if self.own_defaults else ()), ("defaults",))
+        values = DEFAULTS.keys(written, at)
+        self.collect(at.reading)
+        self._spread(values)
+
+    def _spread(self, values: dict[str, Any]) -> None:
+        """Sort the defaults to those who may have them; those that merge are kept apart."""
+        self.default_env = values.pop("env", {})
+        self.default_log = values.pop("log", {})
+        self.default_backoff = values.pop("backoff", {})
+        self.plain_backoff: Backoff = backoff_of(self.default_backoff)
+        self.default_shell = values.get("shell", False)
+        worker, job = options_of(WorkerSettings), options_of(job_settings.JobSettings)
+        self.worker_defaults = {name: value for name, value in values.items() if name in worker}
+        self.job_defaults = {name: value for name, value in values.items() if name in job}
+
+    def _supervisors(self) -> None:
+        for name, written in self._named("supervisors"):
+            at = At(self.reading({**self.names, "self.name": name}), ("supervisors", name))
+            values = SUPERVISOR.keys(written, at)
+            values["backoff"] = backoff_of(values.get("backoff", {}))
+            if at.reading.problems:
+                self.broken.add(name)
+            self.collect(at.reading)
+            self.supervisors[name] = SupervisorSettings(name=name, **values)
+            if values.get("strategy") == "simple_one_for_one" and values.get("children"):
+                self.templates[name] = values["children"][0]
+
+    def _program(
+        self, name: str, written: dict[str, Any], table: Table, made: type[ProgramSettings], defaults: dict[str, Any]
+    ) -> None:
+        """A worker or job, or each of its instances."""
+        kind = "workers" if made is WorkerSettings else "jobs"
+        instances: tuple[str, ...] | None = None
+        if "instances" in written:
+            reading = self.reading({**self.names, "self.name": name})
+            read = Instances().read(written["instances"], At(reading, (kind, name)), "instances")
+            if not isinstance(read, Invalid):
+                instances = read
+                self.sets[name] = tuple(f"{name}@{instance}" for instance in instances)
+        if instances is None:
+            own = {**self.names, "self.name": name}
+            if "instances" in written or name in self.templates.values():
+                own["self.instance"] = "0"
+            self._one(name, None, written, table, made, defaults, own, kind)
+            return
+        for instance in instances:
+            own = {**self.names, "self.name": f"{name}@{instance}", "self.instance": instance}
+            self._one(name, instance, written, table, made, defaults, own, kind)
+
+    def _one(
+        self, name: str, instance: str | None, written: dict[str, Any], table: Table, made: type[ProgramSettings],
+        defaults: dict[str, Any], own: dict[str, str], kind: str,
+    ) -> None:  # fmt: skip
+        bare = own["self.name"]
+        later = RUN_NAMES if kind == "jobs" else ()
+        reading = self.reading(own, later, holds=True)
+        reading.shell = self.default_shell
+        settings = self.settle(bare, instance, written, table, made, defaults, At(reading, (kind, name)))
+        self.collect(reading)
+        if reading.problems:
+            self.broken.add(name)
+        if reading.held:
+            self.held[bare] = "; ".join(dict.fromkeys(reading.held))
+        self.base_of[bare] = name
+        if isinstance(settings, WorkerSettings):
+            self.workers[bare] = settings
+            not_yet.note_worker(self, name, settings)
+        elif isinstance(settings, job_settings.JobSettings):
+            self.jobs[bare] = settings
+
+    def settle(
+        self, bare: str, instance: str | None, written: dict[str, Any], table: Table, made: type[ProgramSettings],
+        defaults: dict[str, Any], at: At,
+    ) -> ProgramSettings:  # fmt: skip
+        """The settings of one child: what it says over what `[defaults]` and `[logs]` say."""
+        values = table.keys(written, at)
+        env, log, backoff = self.default_env, self.default_log, self.default_backoff
+        if self.own_defaults is not None:
+            again = At(Reading(at.reading.scope, self.dir, self.home, holds=True), ("defaults",))
+            mine = DEFAULTS.keys(self.own_defaults, again)
+            env, log, backoff = mine.pop("env", {}), mine.pop("log", {}), mine.pop("backoff", {})
+            defaults = {key: mine[key] for key in mine if key in defaults}
+        if self.own_defaults is not None and env:
+            self.default_envs[bare] = env
+        values["backoff"] = backoff_of(backoff, values["backoff"]) if "backoff" in values else self.plain_backoff
+        if "log" in values or log or self.log_defaults or made is WorkerSettings:
+            values["log"] = self._log(bare, {**self.log_defaults, **log, **values.get("log", {})}, made)
+        settings = made(name=bare, instance=instance, **{**defaults, **values})
+        if settings.user is not None or settings.group is not None:
+            check_user(settings.user, settings.group, at)
+        return settings
+
+    def _log(self, bare: str, keys: dict[str, Any], made: type[ProgramSettings]) -> LogSettings:
+        if "file" not in keys:
+            folder = "logs" if made is WorkerSettings else "jobs"
+            end = ".log" if made is WorkerSettings else "/\0{run.id}.log"
+            keys["file"] = f"{self.state_dir}/{folder}/{bare}{end}"
+        return LogSettings(**keys)
+
+    def _plain(self, kind: str, table: Table, later: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Named tables that are read as they stand."""
+        read = {}
+        for name, written in self._named(kind):
+            reading = self.reading(later=later)
+            if not NAME.fullmatch(name):
+                self.problems.append(((kind, name), f"{shown(name)} is no name: {NAME_WORDS}"))
+            settings = table.read(written, At(reading, (kind,)), name)
+            self.collect(reading)
+            if isinstance(settings, job_settings.RecoverSettings) and settings.log is not None:
+                log = {"file": f"{self.state_dir}/logs/recover.{name}.log", **self.log_defaults, **settings.log}
+                settings = replace(settings, log=LogSettings(**log))
+            if settings is not INVALID:
+                read[name] = settings
+        return read
+
+    def _single(self, key: str, table: Table, later: tuple[str, ...] = ()) -> Any:
+        reading = self.reading(later=later)
+        settings = table.read(self.table(key), At(reading, ()), key)
+        self.collect(reading)
+        return table.struct() if settings is INVALID else settings
+
+
+def _is_text(text: str) -> bool:
+    """Whether a variable can be told to others; what is not UTF-8 is still inherited by the children."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _Defaults(Table):
+    """`[defaults]`: what workers and jobs may share."""
+
+    words = "a table"
+
+    @property
+    def known(self) -> dict[str, Field]:
+        if self._known is None:
+            both = {**options_of(job_settings.JobSettings), **options_of(WorkerSettings)}
+            self._known = {key: field for key, field in both.items() if field.option.shared}
+        return self._known
+
+
+def _default_rule(at: At, written: dict[str, Any], values: dict[str, Any]) -> None:
+    from supervisor_tree.config.program_kinds import program_rule
+
+    program_rule(at, {**written, "command": ""}, values)
+
+
+DEFAULTS = _Defaults(ProgramSettings, _default_rule)

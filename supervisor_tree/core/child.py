@@ -1,0 +1,331 @@
+"""The life of a child: which event means what in which state. The table is at the end; this is its essay.
+
+States
+    down        nothing runs. Why not is told by the wish, the gate, or how it ended.
+    starting    its spawn is unanswered; of a supervisor: OTP's `init`, its children are being started.
+    up          it runs. Readiness is not a state: it opens gates, and its absence makes an end a crash.
+    stopping    it was asked to stop, or it is a supervisor that ends by itself. `Node.then` says what
+                follows: stay down, count as a crash, start again, be removed.
+    restarting  it ended or failed to start and is to be started again: after its delay (timer `restart`),
+                or behind all that has already happened (timer `retry`, OTP's message to itself).
+
+Who wins
+    * An event about another incarnation than the present one is dropped before the table is asked. So is
+      a timer that is not armed, or armed for later. What the shell still has to tell about a child that
+      is gone can't do harm.
+    * The end of a supervisor beats a round of its strategy, a round beats the retry of one child.
+    * A stop always wins: it pre-empts a start (StopChild goes out while the spawn is unanswered) and a
+      delay, turns a crash being handled and a restart being waited for into a stop, and its wish is the
+      first gate of every later start. Only a removal beats it; nothing takes a removal back.
+    * A start asked for while the child stops makes the stop a restart, unless a round is stopping it,
+      which starts it in its turn.
+    * A kill (`KillRequested`, a start time-out) is a crash whatever the exit says; asked for while the
+      child already stops, it is nothing: the stop's own deadline bounds it. Held children are not killed.
+    * What ends before it was ready has crashed, whatever its exit says, if it was to tell.
+
+A supervisor is a child like any other to its own supervisor: up when its children have been started,
+ended when the last of them is gone. It has no process, so the rows of processes reach it only where the
+shell is asked for its start (`SupervisorSpec.asked`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from supervisor_tree.core import calls, gates, operations, reconfigure, starting, stopping, supervising, wishes
+from supervisor_tree.core import events as ev
+from supervisor_tree.core.facts import Fact
+from supervisor_tree.core.node import Gate, Node, State, Then
+
+if TYPE_CHECKING:
+    from supervisor_tree.core.tree import Tree
+
+Rule = Callable[["Tree", Node, Any], None]
+"""One cell: what an event about a child means in one state."""
+
+
+def handle(tree: Tree, event: Any) -> None:
+    """Find whom ``event`` is about, and apply the table."""
+    kind = type(event)
+    if kind in _OF_AN_INCARNATION:
+        node = tree.nodes.get(event.path)
+        if node is not None and node.incarnation != event.incarnation:
+            node = None
+    elif kind is ev.TimerFired:
+        node = tree.nodes.get(event.path)
+        if node is not None and not _is_due(tree, node, event.timer):
+            node = None
+    elif kind in _REQUESTS:
+        _handle_request(tree, event)
+        return
+    elif kind in _CALLS:
+        node = calls.subject(tree, event)
+    else:
+        node = tree.nodes.get(event.path) if kind is ev.GateOpened else tree.root
+    if node is not None:
+        TABLE[kind][node.state](tree, node, event)
+
+
+def _is_due(tree: Tree, node: Node, timer: str) -> bool:
+    """Whether ``timer`` is armed and due; it is armed no longer."""
+    timers = node.timers
+    if timers is None or timers.get(timer, tree.now + 1) > tree.now:
+        return False
+    del timers[timer]
+    node.timers = timers or None
+    tree.touch(node)
+    return True
+
+
+def _handle_request(tree: Tree, request: wishes.Request) -> None:
+    if request.request in tree.operations:
+        return
+    operation = operations.begin(tree, request.request)
+    for node in wishes.subjects(tree, request, operation):
+        if isinstance(request, ev.StopRequested):
+            operations.expect(tree, operation, node.path, "stop")
+        elif isinstance(request, ev.HoldRequested | ev.ReleaseRequested):
+            operations.settle(tree, operation, node.path)
+        elif node.wish == "up" or node.path in request.paths:
+            again = isinstance(request, ev.RestartRequested) and node.state in (State.STARTING, State.UP)
+            operations.expect(tree, operation, node.path, "start", node.incarnation if again else -1)
+        TABLE[type(request)][node.state](tree, node, request)
+    tree.settle()
+    if request.request in tree.operations:
+        operations.conclude(tree, operation)
+
+
+# Rules. The names say what has happened, and to whom.
+
+
+def nothing(tree: Tree, node: Node, event: Any) -> None:
+    """On purpose: it means nothing in this state, or nothing any more."""
+
+
+def start_root(tree: Tree, node: Node, event: ev.TreeStarted) -> None:
+    starting.start(tree, node)
+
+
+def shut_down(tree: Tree, node: Node, event: ev.ShutdownRequested) -> None:
+    """Everything stops; what was asked for and has not come to its end, ends."""
+    tree.ending = True
+    tree.shutdown_request = event.request or None
+    tree.touch_key("tree")
+    for operation in list(tree.operations.values()):
+        if any(item.goal == "start" for item in operation.items.values()):
+            operations.close(tree, operation, "the tree is shutting down")
+    if node.state is State.STOPPING:
+        stopping.join(tree, node, Then.STAY)
+    elif node.alive:
+        stopping.stop(tree, node, Then.STAY)
+    else:
+        tree.end("shutdown")
+
+
+def child_spawned(tree: Tree, node: Node, event: ev.ChildSpawned) -> None:
+    starting.spawned(tree, node, event.pid)
+
+
+def spawned_while_stopping(tree: Tree, node: Node, event: ev.ChildSpawned) -> None:
+    """The stop has been asked for already; its end is still to come."""
+    if not node.is_supervisor or node.pid is None:
+        node.pid = event.pid
+        tree.touch(node)
+
+
+def spawn_failed(tree: Tree, node: Node, event: ev.SpawnFailed) -> None:
+    tree.enter(node, State.DOWN)
+    tree.tell(Fact.FAILED, node, event.reason)
+
+
+def never_started(tree: Tree, node: Node, event: ev.SpawnFailed | ev.StartIgnored) -> None:
+    """The stop overtook the start, and there is nothing to stop."""
+    stopping.gone(tree, node, ev.Exit(reason="never started"))
+
+
+def start_ignored(tree: Tree, node: Node, event: ev.StartIgnored) -> None:
+    tree.enter(node, State.DOWN)
+    if event.held is not None:
+        gates.close(tree, node, Gate.HELD, event.held)
+    else:
+        tree.note("ignored", node, {"incarnation": node.incarnation})
+    tree.tell(Fact.IGNORED, node)
+
+
+def gate_opened(tree: Tree, node: Node, event: ev.GateOpened) -> None:
+    if node.gate is Gate.HELD and not gates.held(node) and supervising.may_start(node):
+        gates.forget(tree, node)
+        starting.start(tree, node)
+
+
+def became_ready(tree: Tree, node: Node, event: ev.ChildReady) -> None:
+    if not node.ready and not node.is_supervisor:
+        tree.note("ready", node, {"incarnation": node.incarnation})
+        starting.ready(tree, node)
+
+
+def health_changed(tree: Tree, node: Node, event: ev.HealthChanged) -> None:
+    if node.healthy is not event.healthy:
+        node.healthy = event.healthy
+        tree.note("healthy" if event.healthy else "unhealthy", node, {"incarnation": node.incarnation})
+        tree.moved(node)
+
+
+def kill(tree: Tree, node: Node, event: ev.KillRequested) -> None:
+    if gates.held(node):
+        tree.note("left_alone", node, {"reason": event.reason})
+        return
+    crash(tree, node, event.reason)
+
+
+def crash(tree: Tree, node: Node, reason: str) -> None:
+    """Stop it, as a crash."""
+    node.crash = node.reason = reason
+    tree.note("kill_requested", node, {"incarnation": node.incarnation, "reason": reason})
+    if node.is_supervisor and not stopping.unanswered(node):
+        node.then = Then.CRASH
+        stopping.kill(tree, node)
+    else:
+        stopping.stop(tree, node, Then.CRASH)
+
+
+def exited_unannounced(tree: Tree, node: Node, event: ev.ChildExited) -> None:
+    """The spawn was never told of, but there was one."""
+    if not node.is_supervisor:
+        starting.spawned(tree, node, 0)
+        tree.settle()
+        TABLE[ev.ChildExited][node.state](tree, node, event)
+
+
+def exited(tree: Tree, node: Node, event: ev.ChildExited) -> None:
+    """A worker ended by itself."""
+    exit = event.exit
+    if exit.normal and not node.ready:
+        exit = msgspec.structs.replace(exit, normal=False, reason=f"{exit.reason} before it was ready".strip())
+    node.pid = None
+    node.exit, node.exited_at, node.reason = exit, tree.now, exit.reason
+    tree.disarm(node, "ready")
+    tree.enter(node, State.DOWN)
+    tree.note("child_exited", node, {"incarnation": node.incarnation, "exit": exit.reason, "normal": exit.normal})
+    tree.tell(Fact.ENDED, node, exit)
+
+
+def exited_as_asked(tree: Tree, node: Node, event: ev.ChildExited) -> None:
+    """A worker ended that was asked to, or was killed."""
+    if node.is_supervisor and not stopping.unanswered(node) and node.walk is not None:
+        return
+    exit = event.exit
+    if node.then is Then.CRASH:
+        words = f"{node.crash} ({exit.reason})" if exit.reason else str(node.crash)
+        exit = msgspec.structs.replace(exit, normal=False, reason=words)
+        node.reason = words
+        tree.note("child_exited", node, {"incarnation": node.incarnation, "exit": words, "normal": False})
+    stopping.gone(tree, node, exit)
+
+
+def time_is_up(tree: Tree, node: Node, event: ev.TimerFired) -> None:
+    """Up or starting: the time to become ready."""
+    if event.timer == "ready" and not node.ready:
+        crash(tree, node, f"not ready within {node.worker.start_timeout:g} s")
+
+
+def stop_takes_too_long(tree: Tree, node: Node, event: ev.TimerFired) -> None:
+    """A supervisor's `shutdown` has passed. (A worker's is the shell's to watch.)"""
+    if event.timer == "shutdown" and node.is_supervisor:
+        stopping.kill(tree, node)
+
+
+def try_again(tree: Tree, node: Node, event: ev.TimerFired) -> None:
+    if event.timer == "restart":
+        wishes.due(tree, node)
+    elif event.timer == "retry":
+        supervising.decide(tree, node)
+
+
+def try_once_more(tree: Tree, node: Node, event: ev.TimerFired) -> None:
+    """`on_give_up` with a duration: one try after it, for all that became `failed` together."""
+    if event.timer == "again":
+        for one in supervising.tied_to(node):
+            if one.gate is Gate.FAILED:
+                gates.forget(tree, one)
+                if supervising.may_start(one):
+                    starting.start(tree, one)
+
+
+def wishes_restored(tree: Tree, node: Node, event: ev.WishesRestored) -> None:
+    for path, (word, by) in event.wishes.items():
+        one = tree.nodes.get(path)
+        if one is not None:
+            one.wish, one.by = word, None if word == "up" else by
+            tree.touch(one)
+
+
+def cancelled(tree: Tree, node: Node, event: ev.Cancelled) -> None:
+    """The operation ends now. A restart whose stop has begun still starts again: a cancel takes nothing down."""
+    operation = tree.operations.get(event.operation)
+    if operation is not None:
+        operations.close(tree, operation, "cancelled")
+    reason = None if operation is not None else "no such operation under way"
+    tree.reply(event.request, [{"name": event.operation, "ok": reason is None, "reason": reason}])
+
+
+def reconfigured(tree: Tree, node: Node, event: ev.Reconfigured) -> None:
+    reconfigure.apply(tree, event)
+
+
+_OF_AN_INCARNATION = frozenset(
+    {
+        ev.ChildSpawned,
+        ev.SpawnFailed,
+        ev.StartIgnored,
+        ev.ChildReady,
+        ev.HealthChanged,
+        ev.KillRequested,
+        ev.ChildExited,
+    }
+)
+_REQUESTS = frozenset(
+    {ev.StopRequested, ev.StartRequested, ev.RestartRequested, ev.HoldRequested, ev.ReleaseRequested}
+)
+_CALLS = frozenset({ev.StartChildCalled, ev.TerminateChildCalled, ev.RestartChildCalled, ev.DeleteChildCalled})
+
+# fmt: off
+_ROWS: dict[type, tuple[Rule, Rule, Rule, Rule, Rule]] = {
+    # event                  down                    starting             up                   stopping                   restarting
+    # The tree: about the root.
+    ev.TreeStarted:         (start_root,             nothing,             nothing,             nothing,                   nothing),
+    ev.ShutdownRequested:   (shut_down,              shut_down,           shut_down,           shut_down,                 shut_down),
+    ev.WishesRestored:      (wishes_restored,        wishes_restored,     wishes_restored,     wishes_restored,           wishes_restored),
+    ev.Reconfigured:        (reconfigured,           reconfigured,        reconfigured,        reconfigured,              reconfigured),
+    ev.Cancelled:           (cancelled,              cancelled,           cancelled,           cancelled,                 cancelled),
+    # Processes.
+    ev.ChildSpawned:        (nothing,                child_spawned,       nothing,             spawned_while_stopping,    nothing),
+    ev.SpawnFailed:         (nothing,                spawn_failed,        nothing,             never_started,             nothing),
+    ev.StartIgnored:        (nothing,                start_ignored,       nothing,             never_started,             nothing),
+    ev.ChildExited:         (nothing,                exited_unannounced,  exited,              exited_as_asked,           nothing),
+    ev.ChildReady:          (nothing,                nothing,             became_ready,        nothing,                   nothing),
+    ev.HealthChanged:       (nothing,                nothing,             health_changed,      nothing,                   nothing),
+    ev.KillRequested:       (nothing,                kill,                kill,                nothing,                   nothing),
+    ev.GateOpened:          (gate_opened,            nothing,             nothing,             nothing,                   nothing),
+    ev.TimerFired:          (try_once_more,          nothing,             time_is_up,          stop_takes_too_long,       try_again),
+    # Operators.
+    ev.StopRequested:       (wishes.stop_down,       wishes.stop_alive,   wishes.stop_alive,   wishes.stop_stopping,      wishes.stop_restarting),
+    ev.StartRequested:      (wishes.start_down,      wishes.start_alive,  wishes.start_alive,  wishes.start_stopping,     wishes.start_restarting),
+    ev.RestartRequested:    (wishes.start_down,      wishes.restart_alive, wishes.restart_alive, wishes.start_stopping,   wishes.start_restarting),
+    ev.HoldRequested:       (wishes.hold_down,       wishes.hold_alive,   wishes.hold_alive,   wishes.hold_alive,         wishes.hold_restarting),
+    ev.ReleaseRequested:    (wishes.release,         wishes.release,      wishes.release,      wishes.release,            wishes.release),
+    # OTP's calls: about a listed child.
+    ev.StartChildCalled:    (calls.already_present,  calls.already_started, calls.already_started, calls.already_started, calls.already_present),
+    ev.TerminateChildCalled: (calls.terminate_down,  calls.terminate,     calls.terminate,     calls.terminate_stopping,  calls.terminate_restarting),
+    ev.RestartChildCalled:  (calls.restart,          calls.running,       calls.running,       calls.running,             calls.restarting),
+    ev.DeleteChildCalled:   (calls.delete,           calls.running,       calls.running,       calls.running,             calls.restarting),
+}
+# fmt: on
+
+TABLE: dict[type, dict[State, Rule]] = {
+    event: dict(zip((State.DOWN, State.STARTING, State.UP, State.STOPPING, State.RESTARTING), rules, strict=True))
+    for event, rules in _ROWS.items()
+}

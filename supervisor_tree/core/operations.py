@@ -1,0 +1,225 @@
+"""Operators' requests: what each still waits for, and its one `Reply`.
+
+A stop of a child ends when nothing of it is left; a start or restart when the child is started and,
+where that is told, ready, or has failed to, or stands before a gate that will not open by itself, or was
+superseded by a later stop. A supervisor counts as started when all that it starts is. The reply is given
+when the last path has come to its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from supervisor_tree.core.effects import Reply
+from supervisor_tree.core.node import Gate, Node, State
+
+if TYPE_CHECKING:
+    from supervisor_tree.core.tree import Tree
+
+Kind = Literal["stop", "start", "reload"]
+
+
+class Item(Struct, omit_defaults=True):
+    """How far an operation has come at one path."""
+
+    goal: Kind
+    after: int = -1
+    """A start is one of a later incarnation than this."""
+    ok: bool | None = None
+    reason: str | None = None
+
+
+class Operation(Struct, omit_defaults=True):
+    request: str
+    items: dict[str, Item] = {}
+    open: int = 0
+    """How many items have not come to their end."""
+
+
+def begin(tree: Tree, request: str) -> Operation:
+    """A new operation, without items. A request that is under way already is answered where it began."""
+    operation = tree.operations[request] = Operation(request)
+    tree.touch_key(f"operation/{request}")
+    return operation
+
+
+def expect(tree: Tree, operation: Operation, path: str, goal: Kind, after: int = -1) -> None:
+    """The operation ends no sooner than ``goal`` is reached at ``path``."""
+    if path in operation.items:
+        return
+    operation.items[path] = Item(goal, after)
+    operation.open += 1
+    tree.watchers.setdefault(path, {})[operation.request] = None
+
+
+def settle(tree: Tree, operation: Operation, path: str, reason: str | None = None) -> None:
+    """The operation has come to its end at ``path``: well, or for ``reason`` not."""
+    item = operation.items.get(path)
+    if item is None:
+        item = operation.items[path] = Item("stop")
+        operation.open += 1
+    if item.ok is not None:
+        return
+    item.ok, item.reason = reason is None, reason
+    operation.open -= 1
+    _unwatch(tree, operation, path)
+    tree.touch_key(f"operation/{operation.request}")
+
+
+def conclude(tree: Tree, operation: Operation) -> None:
+    """Look at each item once, and reply if nothing is left to wait for."""
+    for path, item in list(operation.items.items()):
+        if item.ok is None:
+            _look(tree, operation, path, item, tree.nodes.get(path))
+    reply_if_done(tree, operation)
+
+
+def reply_if_done(tree: Tree, operation: Operation) -> None:
+    if operation.open == 0 and tree.operations.pop(operation.request, None) is not None:
+        tree.touch_key(f"operation/{operation.request}")
+        tree.do(Reply(operation.request, results(operation)))
+
+
+def results(operation: Operation) -> list[dict[str, object]]:
+    return [{"name": path, "ok": bool(item.ok), "reason": item.reason} for path, item in operation.items.items()]
+
+
+def observe(tree: Tree, node: Node) -> None:
+    """``node`` changed: so may what operations wait for, at its path or above."""
+    place: Node | None = node
+    while place is not None:
+        for request in list(tree.watchers.get(place.path, ())):
+            operation = tree.operations[request]
+            _look(tree, operation, place.path, operation.items[place.path], place)
+            reply_if_done(tree, operation)
+        place = place.parent
+
+
+def failed(tree: Tree, node: Node, reason: str) -> None:
+    """A start of ``node`` failed: so have the starts that wait for it, its own and its supervisors'."""
+    if not tree.watchers:
+        return
+    place: Node | None = node
+    text = reason
+    while place is not None:
+        for operation in _starts(tree, place.path):
+            if operation.items[place.path].after < place.incarnation:
+                settle(tree, operation, place.path, text)
+                reply_if_done(tree, operation)
+        text = f"{node.name}: {reason}"
+        place = place.parent
+
+
+def superseded(tree: Tree, node: Node, by: str) -> None:
+    """The starts at ``node`` and below are called off by a later request."""
+    if not tree.watchers:
+        return
+    for operation in _starts(tree, node.path):
+        if operation.request != by:
+            settle(tree, operation, node.path, "superseded by stop")
+            reply_if_done(tree, operation)
+    for child in node.order:
+        superseded(tree, child, by)
+
+
+def removed(tree: Tree, node: Node) -> None:
+    """``node`` is taken out of the tree: who waited for it to be gone has what he wanted."""
+    for request in list(tree.watchers.get(node.path, ())):
+        operation = tree.operations[request]
+        item = operation.items[node.path]
+        if item.goal == "start" and node.successor is not None:
+            continue
+        settle(tree, operation, node.path, "removed" if item.goal == "start" else None)
+        reply_if_done(tree, operation)
+
+
+def close_all(tree: Tree, reason: str) -> None:
+    """Every operation ends now: stops well, the others not."""
+    for operation in list(tree.operations.values()):
+        close(tree, operation, reason)
+
+
+def close(tree: Tree, operation: Operation, reason: str) -> None:
+    for path, item in list(operation.items.items()):
+        if item.ok is None:
+            node = tree.nodes.get(path)
+            down = node is None or node.state is State.DOWN
+            settle(tree, operation, path, None if item.goal != "start" and down else reason)
+    reply_if_done(tree, operation)
+
+
+def _starts(tree: Tree, path: str) -> list[Operation]:
+    found = [tree.operations[request] for request in tree.watchers.get(path, ())]
+    return [operation for operation in found if operation.items[path].goal == "start"]
+
+
+def _unwatch(tree: Tree, operation: Operation, path: str) -> None:
+    watching = tree.watchers.get(path)
+    if watching is not None:
+        watching.pop(operation.request, None)
+        if not watching:
+            del tree.watchers[path]
+
+
+def _look(tree: Tree, operation: Operation, path: str, item: Item, node: Node | None) -> None:
+    if item.ok is not None:
+        return
+    if item.goal == "reload":
+        if node is None:
+            settle(tree, operation, path)
+    elif node is None:
+        settle(tree, operation, path, None if item.goal == "stop" else "no such name")
+    elif item.goal == "stop":
+        if node.state is State.DOWN:
+            settle(tree, operation, path)
+    elif node.incarnation > item.after:
+        outlook = started(tree, node)
+        if outlook is True:
+            settle(tree, operation, path)
+        elif isinstance(outlook, str):
+            settle(tree, operation, path, outlook)
+
+
+def started(tree: Tree, node: Node) -> bool | str:
+    """True: as far as a start is to come. False: on its way. Else why it will not come there by itself."""
+    if node.state is State.DOWN:
+        return _behind_gate(tree, node)
+    if node.state is not State.UP:
+        return False
+    if not node.is_supervisor:
+        return node.ready
+    if node.walk is not None and node.walk.task == "start":
+        return False
+    for child in node.order:
+        if child.state is State.RESTARTING:
+            return f"{child.name}: {child.reason or 'ended'}, to be tried again"
+        if child.wish == "up" and (child.alive or child.gate is not None):
+            outlook = started(tree, child)
+            if outlook is not True:
+                return outlook if outlook is False else f"{child.name}: {outlook}"
+    return True
+
+
+def _behind_gate(tree: Tree, node: Node) -> bool | str:
+    if node.gate is Gate.HELD:
+        return f"held: {node.gate_for}" if node.gate_for else "held"
+    if node.gate is Gate.STOPPED:
+        return "stopped"
+    if node.gate is not Gate.WAITING or node.gate_for is None:
+        return False
+    needed = tree.nodes.get(node.gate_for)
+    if needed is None or needed.alive:
+        return False
+    if needed.state is State.DOWN and needed.gate is Gate.WAITING:
+        return _behind_gate(tree, needed)
+    if needed.state is State.DOWN and needed.then is None and needed.gate is None and not _settled_down(needed):
+        return False
+    word = "is to be restarted" if needed.state is State.RESTARTING else "is down"
+    return f"waiting for {needed.name}, which {word}"
+
+
+def _settled_down(node: Node) -> bool:
+    """Down, and not just passing through on the way to a start."""
+    return node.wish != "up" or node.failed or node.completed or not node.listed

@@ -1,0 +1,147 @@
+"""Reload: the tree becomes what its file now says, and only what changed is touched.
+
+Children no longer named are stopped and removed, new ones added at their place and started, those to be
+restarted are (uncounted), every other goes on running under its new specification: backoff, intensity,
+shutdown and the like count from now on. A child that moves to another supervisor, and one that becomes a
+supervisor or a worker, is a removal and an addition; the new one waits until the old one is gone, since
+both bear one name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from supervisor_tree.core import gates, operations, starting, stopping
+from supervisor_tree.core.events import Reconfigured
+from supervisor_tree.core.node import Node, State, Then
+from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
+from supervisor_tree.core.supervising import may_start
+
+if TYPE_CHECKING:
+    from supervisor_tree.core.operations import Operation
+    from supervisor_tree.core.tree import Tree
+
+
+def apply(tree: Tree, event: Reconfigured) -> None:
+    if event.request in tree.operations:
+        return
+    operation = operations.begin(tree, event.request)
+    tree.spec = event.root
+    tree.touch_key("spec")
+    added: list[Node] = []
+    _respecify(tree, operation, tree.root, event.root, set(event.restart), added)
+    for node in added:
+        if node.parent is not None and node.parent.state is State.UP and may_start(node):
+            starting.start(tree, node)
+            operations.expect(tree, operation, node.path, "start")
+    for path in event.restart:
+        if path in tree.nodes and tree.nodes[path].then is not Then.REMOVE:
+            _restart(tree, operation, tree.nodes[path])
+    tree.settle()
+    operations.conclude(tree, operation)
+
+
+def _respecify(
+    tree: Tree, operation: Operation, sup: Node, spec: SupervisorSpec, restart: set[str], added: list[Node]
+) -> None:
+    """``sup`` and what is below it go by ``spec`` from now on."""
+    _respec(tree, sup, spec)
+    if sup.is_simple:
+        _respec_instances(tree, sup, spec)
+        return
+    named = {child.name: child for child in spec.children}
+    for child in list(sup.order):
+        if child.own_spec is None and child.name not in named:
+            _remove(tree, operation, child)
+    present = {child.name: child for child in sup.order}
+    for child_spec in spec.children:
+        if child_spec.name not in present:
+            added.append(tree.add(sup, child_spec, _behind(sup)))
+            continue
+        child = present[child_spec.name]
+        if child.is_supervisor is not isinstance(child_spec, SupervisorSpec) or child.then is Then.REMOVE:
+            child.successor = child_spec
+            _remove(tree, operation, child)
+        elif isinstance(child_spec, SupervisorSpec):
+            child.own_spec = None
+            _respecify(tree, operation, child, child_spec, restart, added)
+        else:
+            child.own_spec = None
+            _respec(tree, child, child_spec)
+    _reorder(tree, sup, spec)
+
+
+def _respec(tree: Tree, node: Node, spec: ChildSpec) -> None:
+    if node.spec != spec:
+        node.spec = spec
+        tree.moved(node)
+
+
+def _respec_instances(tree: Tree, sup: Node, spec: SupervisorSpec) -> None:
+    """A template's new settings are for the instances made from now on, and for those that start again."""
+    template = spec.children[0] if spec.children else None
+    for child in sup.order:
+        if template is not None and child.own_spec is not None:
+            child.own_spec = child.spec = _named(template, child.name)
+            tree.touch(child)
+
+
+def _named(template: ChildSpec, name: str) -> ChildSpec:
+    return msgspec.structs.replace(template, name=name)
+
+
+def _remove(tree: Tree, operation: Operation, node: Node) -> None:
+    """Stop it if it runs, then take it out."""
+    tree.note("removed", node)
+    operations.superseded(tree, node, operation.request)
+    if node.state is State.RESTARTING:
+        tree.enter(node, State.DOWN)
+    if node.state is State.DOWN:
+        successor, sup, rank = node.successor, node.parent, node.rank
+        tree.remove(node)
+        if successor is not None and sup is not None:
+            heir = tree.add(sup, successor, rank)
+            if sup.state is State.UP and may_start(heir):
+                starting.start(tree, heir)
+        return
+    operations.expect(tree, operation, node.path, "reload")
+    tree.leaving[node.name] = node.path
+    if node.state is State.STOPPING:
+        stopping.join(tree, node, Then.REMOVE)
+    else:
+        stopping.stop(tree, node, Then.REMOVE)
+
+
+def _restart(tree: Tree, operation: Operation, node: Node) -> None:
+    """Stop, then start under the new specification; what is down stays so."""
+    if node.state in (State.STARTING, State.UP):
+        operations.expect(tree, operation, node.path, "start", node.incarnation)
+        stopping.stop(tree, node, Then.RESTART)
+    elif node.state is State.DOWN and node.gate is not None and gates.startable(node) and may_start(node):
+        starting.start(tree, node)
+
+
+def _behind(sup: Node) -> int:
+    return sup.order[-1].rank + 1 if sup.order else 0
+
+
+def _reorder(tree: Tree, sup: Node, spec: SupervisorSpec) -> None:
+    """Start order is the specification's; what it doesn't name (made at run time, being removed) comes behind."""
+    place = {child.name: index for index, child in enumerate(spec.children)}
+    order = sorted(sup.order, key=lambda node: (place.get(node.name, len(place)), node.rank))
+    if [node.rank for node in order] == list(range(len(order))):
+        return
+    renamed = {node.rank: rank for rank, node in enumerate(order)}
+    walk = sup.walk
+    if walk is not None:
+        # A pass goes on at the same child; what it has not come to yet it finds where that is now.
+        walk.first = min((renamed[node.rank] for node in sup.order if node.rank >= walk.first), default=walk.first)
+        walk.cursor = renamed.get(walk.cursor, walk.cursor)
+        tree.touch(sup)
+    for rank, node in enumerate(order):
+        if node.rank != rank:
+            node.rank = rank
+            tree.touch(node)
+    sup.order[:] = order

@@ -1,0 +1,156 @@
+"""Adopted processes: whose is a process that lost its parent? (`processes.md` 12)
+
+Looked for once after each burst of exits and before a stop: one read of a file of /proc, and no more unless the
+number of children is not the known one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from supervisor_tree.keeper.sweep import ROLE, kill, value
+from supervisor_tree.keeper.table import Adopted
+from supervisor_tree.system import means
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.table import Child, Key
+    from supervisor_tree.system import Process
+
+
+class Adopter:
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._table = keeper.table
+        self._first = os.getpid() == 1
+
+    def look(self) -> None:
+        """Find, attribute and, where their worker has ended, kill newly adopted processes."""
+        if not means.orphans_come_to_us:
+            return
+        table = self._table
+        pids = means.own_children()
+        if pids is None or len(pids) == table.direct():
+            return
+        for pid in pids:
+            if pid in table.leaders or pid in table.adopted or pid in table.others:
+                continue
+            seen = means.process(pid)
+            # A zombie is reaped by the SIGCHLD that comes with it.
+            if seen is not None and not seen.dead:
+                self._adopt(seen)
+
+    def look_without_adoption(self, ended: list[Child]) -> None:
+        """`look` where orphans go to init: one walk for all children that ended in this burst."""
+        wanted = {child.key: child for child in ended if child.sweep}
+        if not wanted:
+            return
+        tree_id = self._keeper.tree_id
+        for seen in means.processes_of(tree_id):
+            if seen.pid in self._table.leaders or seen.pid in self._table.others:
+                continue
+            key = _named(means.environment(seen.pid) or b"", tree_id)[0]
+            child = None if key is None else wanted.get(key)
+            if child is not None:
+                self._belongs(seen, child)
+
+    def _adopt(self, seen: Process) -> None:
+        table = self._table
+        child, key, ours = self._owner(seen)
+        adopted = table.adopted[seen.pid] = Adopted(seen.pid, seen.start, key)
+        if child is not None:
+            adopted.key = child.key
+            self._belongs(seen, child)
+        elif ours == "role":
+            # What a root or logger that died had started.
+            kill(seen)
+        elif key is None and not (self._first and ours == ""):
+            self._keeper.kept.event("adopted", pid=seen.pid, command=means.command(seen.pid))
+
+    def _belongs(self, seen: Process, child: Child) -> None:
+        child.rest[seen.pid] = seen.start
+        if not child.sweep:
+            return
+        if child.killed or (child.end is not None and not child.asked):
+            kill(seen)
+        elif child.asked and child.command is None and child.stop.get("to") != "leader":
+            try:
+                means.signal_process(seen.pid, seen.start, self._keeper.stopper.number(child))
+            except PermissionError:
+                return
+
+    def _owner(self, seen: Process) -> tuple[Child | None, Key | None, str]:
+        """The child it belongs to, or the name that it was of, and how its environment is ours."""
+        table = self._table
+        for number in (seen.session, seen.pgrp):
+            child = table.groups.get(number)
+            if child is not None and seen.start >= child.start:
+                return child, child.key, "group"
+        key, ours = _named(means.environment(seen.pid) or b"", self._keeper.tree_id)
+        if key is not None:
+            return table.children.get(key), key, ours
+        for child in table.children.values():
+            if child.lineage.get(seen.pid) == seen.start:
+                return child, child.key, "lineage"
+        return None, None, ours
+
+    def remember(self, child: Child) -> None:
+        """Note the descendants of a living leader, so that they are known when they lose their parents."""
+        if not child.sweep or child.end is not None:
+            return
+        waiting = [child.pid]
+        while waiting:
+            for pid in means.children_of(waiting.pop()) if means.orphans_come_to_us else ():
+                seen = means.process(pid)
+                if seen is not None and child.lineage.get(pid) != seen.start:
+                    child.lineage[pid] = seen.start
+                    waiting.append(pid)
+
+    def reaped(self, pid: int) -> Child | None:
+        """An adopted process is gone; the child it belonged to, if any."""
+        adopted = self._table.adopted.pop(pid, None)
+        if adopted is None or adopted.key is None:
+            return None
+        child = self._table.children.get(adopted.key)
+        if child is not None:
+            child.rest.pop(pid, None)
+        return child
+
+    def descendants(self, pids: list[int]) -> list[int]:
+        """All that descend from these."""
+        found: list[int] = []
+        waiting = list(pids)
+        while waiting:
+            children = means.children_of(waiting.pop())
+            found += children
+            waiting += children
+        return found
+
+    def strangers(self) -> list[Adopted]:
+        """Adopted processes that belong to nobody."""
+        return [each for each in self._table.adopted.values() if each.key is None]
+
+    def signal_strangers(self, number: signal.Signals) -> None:
+        """Signal them all; where we are PID 1, that is everybody else's orphans too, as init does at its end."""
+        for each in self.strangers():
+            try:
+                means.signal_process(each.pid, each.start, number)
+            except PermissionError:
+                continue
+
+
+def _named(environment: bytes, tree_id: str) -> tuple[Key | None, str]:
+    """Name and incarnation in an environment of this tree; and ``"role"``, ``"id"`` or ``""`` for not ours."""
+    if tree_id.encode() not in environment:
+        return None, ""
+    entries = environment.split(b"\0")
+    if value(entries, "SUPERVISOR_TREE_ID") != tree_id:
+        return None, ""
+    if value(entries, ROLE) is not None:
+        return None, "role"
+    name, inc = value(entries, "SUPERVISOR_TREE_NAME"), value(entries, "SUPERVISOR_TREE_INCARNATION")
+    if name is None or inc is None or not inc.isdigit():
+        return None, "id"
+    return (name, int(inc)), "id"

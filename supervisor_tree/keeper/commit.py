@@ -1,0 +1,176 @@
+"""Carrying out the effects of a commit, in their order (`processes.md` 2)."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from supervisor_tree.keeper.notify import NotifySocket
+from supervisor_tree.keeper.spawn import SpawnError
+from supervisor_tree.keeper.table import Child
+from supervisor_tree.system import SystemMeansError, means
+from supervisor_tree.system.means import signal_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from supervisor_tree.keeper.hold import Keeper
+
+_SEND_AFTER = 16
+"""Spawns after which the root and the logger are told, so that they work while the keeper goes on."""
+
+
+class Effects:
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._done: dict[str, Callable[[dict[str, Any]], None]] = {
+            "spawn": self._spawn,
+            "stop": self._stop,
+            "signal": self._signal,
+            "forget": self._forget,
+            "limits": self._limits,
+            "upgrade": self._upgrade,
+            "exit": self._exit,
+            "ready": self._ready,
+            "status": self._status,
+        }
+        self._looked = False
+
+    def carry_out(self, effects: list[dict[str, Any]]) -> None:
+        """All of them, before the next frame is read.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: an effect that is none; those before it are done.
+        """
+        self._looked = False
+        spawns = [(str(each["name"]), int(each["inc"])) for each in effects if each["op"] == "spawn"]
+        if spawns and not self._keeper.ending:
+            self._keeper.logger.intend(spawns)
+        since = 0
+        for effect in effects:
+            operation = effect["op"]
+            self._done[operation](effect)
+            if operation == "spawn":
+                since += 1
+                if since >= _SEND_AFTER:
+                    since = 0
+                    self._keeper.flush()
+
+    def _spawn(self, effect: dict[str, Any]) -> None:
+        keeper = self._keeper
+        name, inc = str(effect["name"]), int(effect["inc"])
+        if (name, inc) in keeper.table.children or (name, inc) in keeper.table.done or keeper.ending:
+            return
+        try:
+            self._start(name, inc, effect)
+        except SpawnError as error:
+            self._failed(name, inc, error.errno, error.reason)
+        except OSError as error:
+            self._failed(name, inc, error.errno or 0, _out_of(error, keeper.spawner.descriptors()))
+
+    def _failed(self, name: str, inc: int, number: int, reason: str) -> None:
+        self._keeper.table.done.add((name, inc))
+        self._keeper.kept.event("spawn_failed", name=name, inc=inc, errno=number, reason=reason)
+
+    def _start(self, name: str, inc: int, effect: dict[str, Any]) -> None:
+        """
+        Raises:
+            SpawnError, OSError: it could not be started; nothing is left open.
+        """
+        keeper = self._keeper
+        env = keeper.spawner.environment(effect.get("env") or {}, effect.get("inherit", True))
+        log = effect["log"]
+        opened: list[int] = []
+        notify = None
+        err_read = -1
+        try:
+            out_read, out_write = os.pipe()
+            opened += (out_read, out_write)
+            err_write = out_write
+            if not log.get("merge"):
+                err_read, err_write = os.pipe()
+                opened += (err_read, err_write)
+            if effect.get("notify"):
+                notify = NotifySocket(keeper, effect.get("user"))
+                env["NOTIFY_SOCKET"] = notify.path
+            since = time.monotonic()
+            pid, launch = keeper.spawner.program(effect, env, out_write, err_write)
+        except BaseException:
+            for fd in opened:
+                os.close(fd)
+            if notify is not None:
+                notify.close()
+            raise
+        os.close(out_write)
+        if err_write != out_write:
+            os.close(err_write)
+        # It is not reaped before this returns, so its line in /proc is there even if it has ended already.
+        child = Child(name, inc, pid, means.process_identity(pid) or 0, since, effect)
+        keeper.table.add(child)
+        if child.stop.get("command"):
+            child.env = env
+        if notify is not None:
+            child.notify = notify
+            notify.belongs_to(child)
+        if launch is None:
+            keeper.spawned(child)
+        else:
+            child.launch = launch
+            keeper.loop.watch(launch, lambda events: keeper.launched(child))
+            keeper.loop.later(keeper.limits.launch, lambda: keeper.not_launched(child))
+        keeper.logger.note(child)
+        if log.get("merge"):
+            keeper.logger.attach(child, "all", out_read, log["out"])
+        else:
+            keeper.logger.attach(child, "out", out_read, log["out"])
+            keeper.logger.attach(child, "err", err_read, log.get("err") or log["out"])
+
+    def _stop(self, effect: dict[str, Any]) -> None:
+        child = self._keeper.table.children.get((effect["name"], effect["inc"]))
+        if child is None:
+            return
+        if not self._looked:
+            self._looked = True
+            self._keeper.adopter.look()
+        grace = effect.get("grace")
+        self._keeper.stopper.request(child, None if grace is None else float(grace))
+
+    def _signal(self, effect: dict[str, Any]) -> None:
+        child = self._keeper.table.children.get((effect["name"], effect["inc"]))
+        if child is None:
+            return
+        try:
+            number = signal_number(effect["signal"])
+        except SystemMeansError as error:
+            raise ValueError(str(error)) from error
+        self._keeper.stopper.signal(child, number, to_leader=effect.get("to") == "leader")
+
+    def _forget(self, effect: dict[str, Any]) -> None:
+        child = self._keeper.table.children.get((effect["name"], effect["inc"]))
+        if child is not None and child.end is not None:
+            self._keeper.reaper.finish(child)
+
+    def _limits(self, effect: dict[str, Any]) -> None:
+        self._keeper.logger.limit(effect["name"], effect["log"])
+
+    def _upgrade(self, effect: dict[str, Any]) -> None:
+        self._keeper.brain.upgrade(effect.get("argv"), effect.get("request"))
+
+    def _exit(self, effect: dict[str, Any]) -> None:
+        self._keeper.end(int(effect["status"]))
+
+    def _ready(self, effect: dict[str, Any]) -> None:
+        self._keeper.upward.ready()
+
+    def _status(self, effect: dict[str, Any]) -> None:
+        self._keeper.upward.status(str(effect["text"]))
+
+
+def _out_of(error: OSError, most: int) -> str:
+    import errno
+
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"out of file descriptors ({most} for the keeper, 2 for each worker): raise the hard limit (ulimit -Hn)"
+    return str(error)

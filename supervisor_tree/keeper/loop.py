@@ -1,0 +1,174 @@
+"""The keeper's event loop: descriptors, signals, timers. One thread, no beat of its own."""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import os
+import select
+import signal
+import time
+
+from supervisor_tree.system import means
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+READ = select.POLLIN
+WRITE = select.POLLOUT
+
+
+class Timer:
+    """A call at a time on `time.monotonic`; `cancel` may be called at any time, also after it."""
+
+    __slots__ = ("call", "when")
+
+    def __init__(self, when: float, call: Callable[[], object]) -> None:
+        self.when = when
+        self.call: Callable[[], object] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+    def __lt__(self, other: Timer) -> bool:
+        return self.when < other.when
+
+
+class Loop:
+    """Runs callbacks until `stop`.
+
+    ``on_signals`` is called with the numbers of the signals that arrived, at least once for each burst of
+    a number; ``on_late`` with the seconds by which the loop woke too late; ``on_turn`` at the end of each turn,
+    for what is sent in batches.
+    """
+
+    def __init__(self) -> None:
+        # poll where there is no epoll or the Linux means are off: the keeper watches a handful of descriptors only.
+        self._poller = select.epoll() if means.name == "linux" else _Poll()
+        self._calls: dict[int, Callable[[int], object]] = {}
+        self._timers: list[Timer] = []
+        self._status: int | None = None
+        self.late_by = 1.0
+        self.on_signals: Callable[[list[int]], object] = lambda numbers: None
+        self.on_late: Callable[[float], object] = lambda seconds: None
+        self.on_turn: Callable[[], object] = lambda: None
+        self._pending: list[int] = []
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
+        self._poller.register(self._wake_read, READ)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+
+    def catch(self, *numbers: int) -> None:
+        """Deliver these signals to ``on_signals``."""
+        for number in numbers:
+            signal.signal(number, self._note)
+
+    def watch(self, fd: int, call: Callable[[int], object], events: int = READ) -> None:
+        """Call ``call(ready)`` whenever the descriptor is ready."""
+        if fd in self._calls:
+            self._poller.modify(fd, events)
+        else:
+            self._poller.register(fd, events)
+        self._calls[fd] = call
+
+    def unwatch(self, fd: int) -> None:
+        """Forget a descriptor; call it before closing. Unknown ones are ignored."""
+        if self._calls.pop(fd, None) is not None:
+            self._poller.unregister(fd)
+
+    def later(self, seconds: float, call: Callable[[], object]) -> Timer:
+        return self.at(time.monotonic() + seconds, call)
+
+    def at(self, when: float, call: Callable[[], object]) -> Timer:
+        timer = Timer(when, call)
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def stop(self, status: int) -> None:
+        """End `run` after this turn."""
+        self._status = status
+
+    def run(self) -> int:
+        """Turn until `stop`; returns its status."""
+        while self._status is None:
+            self.turn()
+        return self._status
+
+    def turn(self) -> None:
+        """Wait for one burst of events and handle it."""
+        timeout = -1.0
+        timers = self._timers
+        while timers and timers[0].call is None:
+            heapq.heappop(timers)
+        due = 0.0
+        if timers:
+            due = timers[0].when
+            timeout = max(0.0, due - time.monotonic())
+        ready = self._poller.poll(timeout)
+        if timers and timers[0].when <= (now := time.monotonic()):
+            if now - due > self.late_by:
+                self.on_late(now - due)
+            while timers and timers[0].when <= now:
+                call = heapq.heappop(timers).call
+                if call is not None:
+                    call()
+        for fd, events in ready:
+            if fd == self._wake_read:
+                self._signals()
+                continue
+            # An earlier callback of this turn may have unwatched it.
+            watcher = self._calls.get(fd)
+            if watcher is not None:
+                watcher(events)
+        self.on_turn()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self._pending.append(number)
+
+    def _signals(self) -> None:
+        raw = b""
+        try:
+            raw = os.read(self._wake_read, 65536)
+        except BlockingIOError:
+            return
+        numbers = self._pending
+        self._pending = []
+        if signal.SIGCHLD in raw:
+            numbers.append(signal.SIGCHLD)
+        if numbers:
+            self.on_signals(numbers)
+
+
+class _Poll:
+    """`select.poll` with epoll's seconds."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self.register = self._poll.register
+        self.modify = self._poll.modify
+        self.unregister = self._poll.unregister
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        return self._poll.poll(None if timeout < 0 else timeout * 1000 + 0.5)
+
+
+def pipe() -> tuple[int, int]:
+    """A close-on-exec pipe, both ends blocking.
+
+    Raises:
+        OSError: EMFILE, ENFILE: out of descriptors.
+    """
+    return os.pipe()
+
+
+def _pipe() -> tuple[int, int]:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    return read, write
+
+
+def out_of_descriptors(error: OSError) -> bool:
+    return error.errno in (errno.EMFILE, errno.ENFILE)

@@ -1,0 +1,247 @@
+"""Exits: wait without reaping, kill the rest of the group, reap, look whether anything is left (`processes.md` 11)."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from supervisor_tree.system import means, procfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import resource
+
+    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.loop import Timer
+    from supervisor_tree.keeper.table import Child
+
+_MAXRSS_UNIT = 1 if os.uname().sysname == "Darwin" else 1024
+_LOOK_AGAIN_FIRST = 0.02
+_LOOK_AGAIN_MOST = 0.5
+
+
+class Reaper:
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._table = keeper.table
+        self._again: dict[tuple[str, int], Timer] = {}
+        self._oom = _OomCounter()
+
+    def reap(self) -> None:
+        """Handle every child that is dead now, and what that means for those they belonged to."""
+        table = self._table
+        touched: dict[tuple[str, int], Child] = {}
+        others: list[tuple[int, int]] = []
+        any_exit = False
+        while True:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                break
+            if info is None:
+                break
+            any_exit = True
+            pid = info.si_pid
+            child = table.leaders.get(pid)
+            if child is None:
+                if pid in table.others:
+                    _kill_group(pid)
+                _, status, _ = os.wait4(pid, 0)
+                if pid in table.others:
+                    others.append((pid, status))
+                else:
+                    owner = self._keeper.adopter.reaped(pid)
+                    if owner is not None and owner.end is not None:
+                        touched[owner.key] = owner
+                continue
+            # While the zombie is there nobody else can get its number, so the group is the child's for certain.
+            if child.sweep and (not child.asked or child.killed):
+                _kill_group(pid)
+            _, status, usage = os.wait4(pid, 0)
+            del table.leaders[pid]
+            self._leader_ended(child, status, usage)
+            touched[child.key] = child
+        if not any_exit:
+            return
+        for pid, status in others:
+            table.others.pop(pid).ended(status)
+        self._keeper.adopter.look()
+        if touched and not means.orphans_come_to_us:
+            self._keeper.adopter.look_without_adoption(list(touched.values()))
+        for child in touched.values():
+            self.settle(child)
+        # A member of a dead leader's group may have had a parent elsewhere, which just died.
+        for key in list(self._again):
+            waiting = table.children.get(key)
+            if waiting is not None and key not in touched:
+                self.settle(waiting)
+
+    def _leader_ended(self, child: Child, status: int, usage: resource.struct_rusage) -> None:
+        if child.launch is not None:
+            self._keeper.launched(child)
+        code = number = None
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+        else:
+            code = os.WEXITSTATUS(status)
+        oom = None
+        if number == signal.SIGKILL and not child.killed:
+            oom = self._oom.killed()
+        child.end = {
+            "code": code,
+            "signal": number,
+            "core": number is not None and os.WCOREDUMP(status),
+            "asked": child.asked,
+            "killed": child.killed,
+            "oom": oom,
+            "cpu": usage.ru_utime + usage.ru_stime,
+            "maxrss": usage.ru_maxrss * _MAXRSS_UNIT,
+        }
+        if not child.asked and child.sweep:
+            for pid, start in child.rest.items():
+                try:
+                    means.signal_process(pid, start, signal.SIGKILL)
+                except PermissionError:
+                    continue
+
+    def settle(self, child: Child) -> None:
+        """Report a child whose leader has ended, if nothing of it is left; else see that it will be noticed."""
+        if child.end is None or child.key not in self._table.children:
+            return
+        if not child.sweep or not self._left(child):
+            self.finish(child)
+        elif child.key not in self._again:
+            self._look_again(child, self._keeper.limits.leftover, _LOOK_AGAIN_FIRST)
+
+    def _left(self, child: Child) -> bool:
+        if child.rest and not means.orphans_come_to_us:
+            child.rest = {pid: start for pid, start in child.rest.items() if _lives(pid, start)}
+        if child.rest or child.command is not None:
+            return True
+        try:
+            os.killpg(child.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def finish(self, child: Child) -> None:
+        """Nothing is left of it (or nobody waits for what is): forget and report it."""
+        timer = self._again.pop(child.key, None)
+        if timer is not None:
+            timer.cancel()
+        if child.timer is not None:
+            child.timer.cancel()
+        for fd in child.watches.values():
+            self._keeper.loop.unwatch(fd)
+            os.close(fd)
+        child.watches.clear()
+        self._table.remove(child)
+        end = child.end or {}
+        self._keeper.child_ended(child, end)
+
+    # --- what outlives its leader
+
+    def _look_again(self, child: Child, seconds: float, following: float) -> None:
+        self._again[child.key] = self._keeper.loop.later(seconds, lambda: self._still_there(child, following))
+
+    def _still_there(self, child: Child, following: float) -> None:
+        self._again.pop(child.key, None)
+        if child.key not in self._table.children or child.end is None:
+            return
+        if not self._left(child):
+            self.finish(child)
+            return
+        members = self._keeper.stopper.members(child)
+        if child.killed or not child.asked:
+            self._keeper.stopper.kill_rest(child)
+        if not child.told_leftover:
+            child.told_leftover = True
+            pids = {each.pid for each in members} | set(child.rest)
+            self._keeper.kept.event(
+                "leftover",
+                name=child.name,
+                inc=child.inc,
+                leader={"code": child.end["code"], "signal": child.end["signal"]},
+                pids=[{"pid": pid, "command": means.command(pid)} for pid in sorted(pids)],
+            )
+        watched = True
+        for member in members:
+            if member.pid in child.watches or member.ppid == os.getpid():
+                continue  # The end of a child of ours raises SIGCHLD.
+            fd = means.watch_process(member.pid)
+            if fd is None:
+                watched = False
+                continue
+            child.watches[member.pid] = fd
+            self._keeper.loop.watch(fd, lambda ready, pid=member.pid: self._member_ended(child, pid))  # type: ignore[misc]
+        if means.orphans_come_to_us and watched and (members or child.rest):
+            # Someone's end will tell. The entry keeps `reap` asking after every burst of exits.
+            self._again[child.key] = self._keeper.loop.later(1e9, lambda: None)
+        else:
+            self._look_again(child, following, min(following * 2, _LOOK_AGAIN_MOST))
+
+    def _member_ended(self, child: Child, pid: int) -> None:
+        fd = child.watches.pop(pid, None)
+        if fd is not None:
+            self._keeper.loop.unwatch(fd)
+            os.close(fd)
+        # Its parent may take a moment to reap it; until then the group exists.
+        timer = self._again.pop(child.key, None)
+        if timer is not None:
+            timer.cancel()
+        self._look_again(child, 0.0, _LOOK_AGAIN_FIRST)
+
+    def refresh(self) -> None:
+        """Called with each ping: what was killed for want of memory before now was none of the next exits."""
+        self._oom.killed()
+
+
+class _OomCounter:
+    """Did the kernel kill for want of memory since the last look? A counter of the machine or of our cgroup."""
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+        self._key = b"oom_kill "
+        for path in (_own_cgroup(), "/proc/vmstat"):
+            try:
+                self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            break
+        self._before = self._read()
+
+    def killed(self) -> bool | None:
+        """None: the system does not say."""
+        now = self._read()
+        before, self._before = self._before, now
+        return None if now is None or before is None else now > before
+
+    def _read(self) -> int | None:
+        if self._fd is None:
+            return None
+        text = os.pread(self._fd, 65536, 0)
+        at = text.find(b"\n" + self._key)
+        if at < 0:
+            return None
+        return int(text[at + 1 + len(self._key) :].split(b"\n", 1)[0])
+
+
+def _own_cgroup() -> str:
+    for line in (procfs.read("/proc/self/cgroup") or b"").splitlines():
+        if line.startswith(b"0::"):
+            return f"/sys/fs/cgroup{line[3:].decode()}/memory.events"
+    return ""
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _lives(pid: int, start: int) -> bool:
+    seen = means.process(pid)
+    return seen is not None and seen.start == start and not seen.dead

@@ -1,0 +1,173 @@
+"""Kill what is left of a tree (`processes.md` 7).
+
+Called by the root and the logger once the keeper's death is proved, each alone and both at once; by
+the keeper at the end of a tree; and by the next start for a life whose every process was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from supervisor_tree.system import Process, means
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    Row = Sequence[object]
+
+ROLE = "SUPERVISOR_TREE_ROLE"
+"""In the environment of root and logger only: ``root`` or ``logger``. A sweep leaves them to the last."""
+_OTHERS_MAY_TAKE = 1.0
+"""Seconds that the other sweeper (root or logger) gets to finish before it is killed too."""
+_BETWEEN_SCANS = 0.01
+
+
+def kill_all(
+    tree_id: str,
+    table: Iterable[Row] = (),
+    spare: Iterable[int] = (),
+    *,
+    deadline: float | None = None,
+    others: bool = True,
+) -> list[dict[str, object]]:
+    """SIGKILL every process of a tree until two scans running find none.
+
+    What belongs to it: whatever has ``SUPERVISOR_TREE_ID=tree_id`` in its exec-time environment, and the
+    groups and sessions of the processes that ``table`` names.
+
+    Args:
+        tree_id: the id of the life to sweep.
+        table: rows ``[name, incarnation, pid, start, …]`` as in ``hello``. Give rows of this boot and pid
+            namespace only. A row whose pid belongs to another process now is ignored.
+        spare: pids that are never touched. This process and pid 1 never are.
+        deadline: on `time.monotonic`; after it the scan ends even if something is left. Default: 10 s from now.
+        others: also kill another root or logger of that tree: last, after up to a second for it to end
+            by itself, so that two sweeps at once don't disturb each other.
+
+    Returns:
+        One ``{"name", "pid", "command"}`` for each process killed (name: None where unknown).
+
+    A process that has left the session, wiped its environment and lost its parent is not found.
+    """
+    end = time.monotonic() + 10 if deadline is None else deadline
+    spared = {1, os.getpid(), *spare}
+    known = _Known(table)
+    killed: dict[tuple[int, int], dict[str, object]] = {}
+    sweepers: dict[int, Process] = {}
+    empty = 0
+    while empty < 2:
+        found, sweepers = _scan(tree_id, known, spared)
+        if not found:
+            empty += 1
+            continue
+        empty = 0
+        if time.monotonic() > end:
+            break
+        for each, name in found:
+            if (each.pid, each.start) not in killed:
+                killed[each.pid, each.start] = {"name": name, "pid": each.pid, "command": means.command(each.pid)}
+            kill(each)
+        _wait_for_one(found, _BETWEEN_SCANS)
+    if others and sweepers:
+        _let_end(list(sweepers.values()), min(end, time.monotonic() + _OTHERS_MAY_TAKE))
+    return list(killed.values())
+
+
+def kill(process: Process) -> None:
+    """SIGKILL for exactly this process; gone or not ours: nothing."""
+    try:
+        means.signal_process(process.pid, process.start, signal.SIGKILL)
+    except PermissionError:
+        return
+
+
+class _Known:
+    """The groups and sessions that the table names, each with the start time of its leader."""
+
+    def __init__(self, table: Iterable[Row]) -> None:
+        self.leaders: dict[int, tuple[int, str]] = {}
+        for row in table:
+            name, _, pid, start = row[:4]
+            if isinstance(pid, int) and isinstance(start, int) and pid > 1:
+                self.leaders[pid] = (start, str(name))
+
+    def drop_reused(self, alive: dict[int, Process]) -> None:
+        """Forget leaders whose pid is another process now: its group is not the tree's."""
+        for pid in [pid for pid, (start, _) in self.leaders.items() if pid in alive and alive[pid].start != start]:
+            del self.leaders[pid]
+
+    def owner(self, process: Process) -> str | None:
+        """Name of the worker whose group or session this is a member of.
+
+        A member can't be older than the leader that made the group. A number is not given to a new process
+        while a group or session of that number has members.
+        """
+        for number in (process.pid, process.pgrp, process.session):
+            leader = self.leaders.get(number)
+            if leader is not None and process.start >= leader[0]:
+                return leader[1]
+        return None
+
+
+def _scan(
+    tree_id: str, known: _Known, spared: set[int]
+) -> tuple[list[tuple[Process, str | None]], dict[int, Process]]:
+    wanted = b"SUPERVISOR_TREE_ID=" + tree_id.encode()
+    alive = {each.pid: each for each in means.processes() if not each.dead}
+    known.drop_reused(alive)
+    found: list[tuple[Process, str | None]] = []
+    sweepers: dict[int, Process] = {}
+    for each in alive.values():
+        if each.pid in spared:
+            continue
+        text = means.environment(each.pid) or b""
+        entries = text.split(b"\0") if wanted in text else []
+        if wanted in entries:
+            if each.session == each.pid and value(entries, ROLE) is not None:
+                sweepers[each.pid] = each
+            else:
+                found.append((each, value(entries, "SUPERVISOR_TREE_NAME") or known.owner(each)))
+        else:
+            name = known.owner(each)
+            if name is not None:
+                found.append((each, name))
+    return found, sweepers
+
+
+def value(entries: Iterable[bytes], key: str) -> str | None:
+    """The value of ``key`` in an environment split at NUL."""
+    start = key.encode() + b"="
+    for each in entries:
+        if each.startswith(start):
+            return each[len(start) :].decode(errors="replace")
+    return None
+
+
+def _wait_for_one(found: list[tuple[Process, str | None]], seconds: float) -> None:
+    """Until one of the killed has gone, at most ``seconds``: a SIGKILL takes effect within microseconds."""
+    watch = means.watch_process(found[-1][0].pid)
+    if watch is None:
+        time.sleep(seconds)
+        return
+    poller = select.poll()
+    poller.register(watch, select.POLLIN)
+    poller.poll(seconds * 1000)
+    os.close(watch)
+
+
+def _let_end(processes: list[Process], end: float) -> None:
+    for each in processes:
+        watch = means.watch_process(each.pid)
+        if watch is not None:
+            poller = select.poll()
+            poller.register(watch, select.POLLIN)
+            poller.poll(max(0.0, end - time.monotonic()) * 1000)
+            os.close(watch)
+        else:
+            while means.process_identity(each.pid) == each.start and time.monotonic() < end:
+                time.sleep(_BETWEEN_SCANS)
+        kill(each)

@@ -1,0 +1,136 @@
+"""The keeper's table: its children, and who of the adopted processes belongs to whom."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from supervisor_tree.keeper.loop import Timer
+
+    class Owner(Protocol):
+        """Whoever answers for a direct child that is no worker: root, logger, a stop command."""
+
+        def ended(self, status: int) -> None: ...
+
+    Key = tuple[str, int]
+
+
+class Child:
+    """One incarnation of a worker, from its spawn until nothing of it is left."""
+
+    __slots__ = (
+        "asked",
+        "command",
+        "deadline",
+        "end",
+        "env",
+        "failure",
+        "inc",
+        "killed",
+        "launch",
+        "lineage",
+        "name",
+        "notify",
+        "order",
+        "pid",
+        "rest",
+        "since",
+        "start",
+        "stop",
+        "sweep",
+        "told_leftover",
+        "timer",
+        "watches",
+    )
+
+    def __init__(self, name: str, inc: int, pid: int, start: int, since: float, effect: dict[str, Any]) -> None:
+        self.name = name
+        self.inc = inc
+        self.pid = pid
+        self.start = start
+        self.since = since
+        self.stop: dict[str, Any] = effect.get("stop") or {}
+        self.sweep = effect.get("sweep", True) is not False
+        self.env: dict[str, str] | None = None
+        """Environment at the spawn; kept only for a stop command."""
+        self.order = 0
+        self.asked = False
+        """A stop was requested."""
+        self.killed = False
+        """The grace ran out and KILL was sent."""
+        self.deadline: float | None = None
+        self.timer: Timer | None = None
+        self.end: dict[str, Any] | None = None
+        """How the leader ended; None while it lives."""
+        self.rest: dict[int, int] = {}
+        """Adopted processes that belong to it and live: pid → start time."""
+        self.lineage: dict[int, int] = {}
+        """Descendants seen before a stop or a kill: pid → start time."""
+        self.command: int | None = None
+        """pid of the stop command while it runs."""
+        self.watches: dict[int, int] = {}
+        """Members of its group or session that are no children of the keeper: pid → descriptor."""
+        self.told_leftover = False
+        self.notify: Any = None
+        """Its sd_notify socket."""
+        self.launch: int | None = None
+        """Read end on which the spawn helper reports a failure; None once the program itself runs."""
+        self.failure: dict[str, Any] | None = None
+        """What the helper reported."""
+
+    @property
+    def key(self) -> Key:
+        return self.name, self.inc
+
+    def row(self) -> list[Any]:
+        """As in ``hello``."""
+        return [self.name, self.inc, self.pid, self.start, self.since, self.asked]
+
+
+class Adopted:
+    """A process that became a child of the keeper because its parent died."""
+
+    __slots__ = ("key", "pid", "start")
+
+    def __init__(self, pid: int, start: int, key: Key | None) -> None:
+        self.pid = pid
+        self.start = start
+        self.key = key
+        """Whose it is; None: nobody's."""
+
+
+class Table:
+    def __init__(self) -> None:
+        self.children: dict[Key, Child] = {}
+        """In the order of their spawns."""
+        self.leaders: dict[int, Child] = {}
+        """Living leaders, direct children of the keeper, by pid."""
+        self.groups: dict[int, Child] = {}
+        """By the number of group and session, which outlives the leader."""
+        self.others: dict[int, Owner] = {}
+        """Direct children that are no workers, by pid."""
+        self.adopted: dict[int, Adopted] = {}
+        self.done: set[Key] = set()
+        """Incarnations whose end no commit has acknowledged yet: a spawn of them is a repetition."""
+        self._spawned = 0
+
+    def add(self, child: Child) -> None:
+        self._spawned += 1
+        child.order = self._spawned
+        self.children[child.key] = child
+        self.leaders[child.pid] = child
+        self.groups[child.pid] = child
+
+    def remove(self, child: Child) -> None:
+        self.children.pop(child.key, None)
+        if self.groups.get(child.pid) is child:
+            del self.groups[child.pid]
+        self.done.add(child.key)
+
+    def direct(self) -> int:
+        """How many children of this process are known."""
+        return len(self.leaders) + len(self.others) + len(self.adopted)
+
+    def rows(self) -> list[list[Any]]:
+        return [child.row() for child in self.children.values()]

@@ -1,0 +1,105 @@
+"""The Linux means: subreaper, pidfd, splice, memfd, inotify, /proc."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+from supervisor_tree.system import libc, procfs
+from supervisor_tree.system.means import Means, Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervisor_tree.system.watch import FileWatcher
+
+_PR_SET_CHILD_SUBREAPER = 36
+_SPLICE_F_NONBLOCK = 2
+
+
+class LinuxMeans(Means):
+    name = "linux"
+    splices = True
+    orphans_come_to_us = True
+
+    def become_subreaper(self) -> bool:
+        try:
+            libc.call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        except OSError:
+            return False
+        return True
+
+    def boot_id(self) -> str:
+        return procfs.boot_id()
+
+    def pid_namespace(self) -> str:
+        return procfs.pid_namespace()
+
+    def own_children(self) -> list[int] | None:
+        text = procfs.read(f"/proc/self/task/{threading.get_native_id()}/children")
+        return None if text is None else [int(each) for each in text.split()]
+
+    def memory_file(self, name: str, size: int) -> int:
+        fd = os.memfd_create(name)
+        os.ftruncate(fd, size)
+        return fd
+
+    def process(self, pid: int) -> Process | None:
+        return procfs.process(pid)
+
+    def processes(self) -> list[Process]:
+        return procfs.processes()
+
+    def environment(self, pid: int) -> bytes | None:
+        return procfs.environment(pid)
+
+    def command(self, pid: int) -> str:
+        return procfs.command(pid)
+
+    def children_of(self, pid: int) -> list[int]:
+        try:
+            tasks = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            return []
+        found: list[int] = []
+        for task in tasks:
+            found += [int(each) for each in (procfs.read(f"/proc/{pid}/task/{task}/children") or b"").split()]
+        return found
+
+    def watch_process(self, pid: int) -> int | None:
+        try:
+            return os.pidfd_open(pid)
+        except OSError:
+            return None
+
+    def signal_process(self, pid: int, start: int | None, number: int) -> bool:
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            # Out of descriptors, or a kernel before 5.3: the checked kill leaves a window of microseconds.
+            return super().signal_process(pid, start, number)
+        try:
+            # The order matters: the descriptor pins the process, so the check below is about the one signalled.
+            if start is not None and self.process_identity(pid) != start:
+                return False
+            signal.pidfd_send_signal(fd, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def holders(self, pipe: int) -> list[int]:
+        return procfs.writers(os.readlink(f"/proc/self/fd/{pipe}"))
+
+    def tee(self, source: int, target: int, count: int) -> int | None:
+        return libc.call("tee", source, target, count, _SPLICE_F_NONBLOCK)
+
+    def watch_files(self) -> FileWatcher:
+        from supervisor_tree.system.watch import InotifyWatcher
+
+        return InotifyWatcher()
+
+

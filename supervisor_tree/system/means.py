@@ -1,0 +1,188 @@
+"""The interface: what the tree asks of the system, and what it gets where the system can't.
+
+Everything that has no answer returns ``None``, ``False`` or an empty list; the caller then takes the
+slower road. Nothing here keeps state about the tree.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # not `typing.TYPE_CHECKING`: importing typing costs the keeper 4 ms and half a megabyte
+    from collections.abc import Iterable
+
+    from supervisor_tree.system.watch import FileWatcher
+
+
+class SystemMeansError(Exception):
+    """The system refused something that it should be able to do; the message says what and the mend."""
+
+
+class Process:
+    """One process as seen in one look: ``start`` is its start time in raw units of the system.
+
+    ``state`` is one letter as in ``ps`` (``R S D T Z X``; ``?`` where unknown).
+    """
+
+    __slots__ = ("pgrp", "pid", "ppid", "session", "start", "state")
+
+    def __init__(self, pid: int, ppid: int, pgrp: int, session: int, start: int, state: str) -> None:
+        self.pid = pid
+        self.ppid = ppid
+        self.pgrp = pgrp
+        self.session = session
+        self.start = start
+        self.state = state
+
+    @property
+    def dead(self) -> bool:
+        """True for a zombie: it runs nothing and holds nothing but its number."""
+        return self.state in "ZX"
+
+
+class Means:
+    """The portable answers that need nothing; `LinuxMeans` and `PortableMeans` give the rest."""
+
+    name = "none"
+    orphans_come_to_us = False
+    """True: a process whose parent dies becomes a child of the keeper, and its end raises SIGCHLD there."""
+
+    # --- this process
+
+    def become_subreaper(self) -> bool:
+        """Let orphaned descendants become children of this process. False: the system can't."""
+        return False
+
+    def boot_id(self) -> str:
+        """Which boot of the machine this is; pids and start times of another boot mean nothing."""
+        return ""
+
+    def pid_namespace(self) -> str:
+        """Which numbering of pids this process lives in."""
+        return ""
+
+    def own_children(self) -> list[int] | None:
+        """pids of all children of this process, adopted ones and zombies too; None: the system can't say."""
+        return None
+
+    def memory_file(self, name: str, size: int) -> int:
+        """A descriptor of ``size`` zero bytes in memory, close-on-exec, that outlives no machine."""
+        import tempfile
+
+        fd, path = tempfile.mkstemp(prefix=name)
+        os.unlink(path)
+        os.ftruncate(fd, size)
+        return fd
+
+    # --- other processes
+
+    def process(self, pid: int) -> Process | None:
+        """A look at one process (zombies too); None: there is none, or it may not be seen."""
+        raise NotImplementedError
+
+    def process_identity(self, pid: int) -> int | None:
+        """Start time in raw units, which with the pid, boot and namespace names a process for good."""
+        seen = self.process(pid)
+        return None if seen is None else seen.start
+
+    def processes(self) -> list[Process]:
+        """Every process that can be seen. A full walk: 26 ms at 1,000 processes."""
+        raise NotImplementedError
+
+    def environment(self, pid: int) -> bytes | None:
+        """The environment at exec, ``KEY=VALUE`` separated by NUL; None: gone, or not ours to read."""
+        raise NotImplementedError
+
+    def command(self, pid: int) -> str:
+        """The command line for a human; empty when unknown."""
+        raise NotImplementedError
+
+    def children_of(self, pid: int) -> list[int]:
+        """pids of the living children of another process; empty when unknown."""
+        return [each.pid for each in self.processes() if each.ppid == pid]
+
+    def processes_of(self, tree_id: str) -> list[Process]:
+        """Every living process whose environment at exec names this tree (`SUPERVISOR_TREE_ID`)."""
+        wanted = b"SUPERVISOR_TREE_ID=" + tree_id.encode()
+        found = []
+        for each in self.processes():
+            if each.dead:
+                continue
+            text = self.environment(each.pid)
+            if text is not None and wanted in text and wanted in text.split(b"\0"):
+                found.append(each)
+        return found
+
+    def watch_process(self, pid: int) -> int | None:
+        """A descriptor that becomes readable when that process is dead; None: the system can't, or it is gone."""
+        return None
+
+    def signal_process(self, pid: int, start: int | None, number: int) -> bool:
+        """Signal exactly the process that started at ``start`` (None: whoever has the pid now).
+
+        Returns False when it is gone. Never signals a successor of the pid where the system can rule
+        that out.
+
+        Raises:
+            PermissionError: it is not ours.
+        """
+        if start is not None and self.process_identity(pid) != start:
+            return False
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def holders(self, pipe: int) -> list[int]:
+        """pids of the processes that can still write into a pipe; empty where that can't be told. A full walk."""
+        return []
+
+    # --- bytes without user memory
+
+    splices = False
+    """`tee` and `os.splice` work here."""
+
+    def tee(self, source: int, target: int, count: int) -> int | None:
+        """Copy bytes from one pipe to another, leaving them in ``source``. None: the system can't."""
+        return None
+
+    # --- files
+
+    def watch_files(self) -> FileWatcher:
+        """A `FileWatcher`: events about paths on one descriptor."""
+        raise NotImplementedError
+
+
+def signal_number(name: str | int) -> int:
+    """``"TERM"``, ``"SIGTERM"`` or 15 as a number.
+
+    Raises:
+        SystemMeansError: there is no such signal here.
+    """
+    if isinstance(name, int):
+        return name
+    text = name.upper()
+    if text.isdigit():
+        return int(text)
+    if not text.startswith("SIG"):
+        text = "SIG" + text
+    number = getattr(signal, text, None)
+    if not isinstance(number, signal.Signals):
+        raise SystemMeansError(f"no signal is named {name}; `kill -l` lists them")
+    return int(number)
+
+
+def gone(pids: Iterable[int]) -> bool:
+    """True when none of the pids names a process any more (zombies count as there)."""
+    for pid in pids:
+        try:
+            os.kill(pid, 0)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                continue
+        return False
+    return True

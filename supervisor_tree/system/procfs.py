@@ -1,0 +1,96 @@
+"""Processes as /proc shows them."""
+
+from __future__ import annotations
+
+import os
+
+from supervisor_tree.system.means import Process
+
+
+def read(path: str) -> bytes | None:
+    """A whole file of /proc (they can't be sized beforehand); None when it is gone or forbidden."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        parts = [os.read(fd, 16384)]
+        while parts[-1]:
+            parts.append(os.read(fd, 262144))
+        return b"".join(parts)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def process(pid: int) -> Process | None:
+    """One line of /proc/PID/stat; the command's name in it may hold spaces and parentheses."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        text = os.read(fd, 4096)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    fields = text[text.rindex(b")") + 2 :].split(None, 20)
+    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0].decode())
+
+
+def processes() -> list[Process]:
+    """A full walk."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            seen = process(int(name))
+            if seen is not None:
+                found.append(seen)
+    return found
+
+
+def environment(pid: int) -> bytes | None:
+    """/proc/PID/environ: the exec-time environment, None for other users' processes and kernel threads."""
+    return read(f"/proc/{pid}/environ")
+
+
+def command(pid: int) -> str:
+    """/proc/PID/cmdline joined by spaces, else the short name in brackets as ``ps`` shows it."""
+    text = read(f"/proc/{pid}/cmdline")
+    if text:
+        return text.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+    short = read(f"/proc/{pid}/comm")
+    return f"[{short.decode(errors='replace').strip()}]" if short else ""
+
+
+def boot_id() -> str:
+    text = read("/proc/sys/kernel/random/boot_id")
+    return text.decode().strip() if text else ""
+
+
+def pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def writers(link: str) -> list[int]:
+    """pids that have a descriptor open for writing whose link reads ``link`` (``pipe:[123]``)."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        folder = f"/proc/{entry}/fd"
+        try:
+            for fd in os.listdir(folder):
+                path = f"{folder}/{fd}"
+                # The owner's write bit of the link is the descriptor's access mode.
+                if os.readlink(path) == link and os.lstat(path).st_mode & 0o200:
+                    found.append(int(entry))
+                    break
+        except OSError:
+            continue
+    return found

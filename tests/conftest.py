@@ -1,0 +1,35 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.tree import Tree
+
+MakeTree = Callable[..., Tree]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Iterator[MakeTree]:
+    """``tree(text)`` writes a tree file into a folder of its own and starts it; ``start=False``: only writes.
+
+    ``environ``: more variables for it and everything it starts. May be called more than once in a test. At
+    the end every tree is killed and must be gone."""
+    made: list[Tree] = []
+
+    def make(text: str = "", *, start: bool = True, environ: dict[str, str] | None = None) -> Tree:
+        one = Tree(tmp_path / f"tree{len(made) or ''}", text, environ)
+        made.append(one)
+        return one.start() if start else one
+
+    yield make
+    failures = []
+    for one in made:
+        try:
+            one.close()
+        except AssertionError as error:
+            failures.append(str(error))
+    assert not failures, "\n".join(failures)

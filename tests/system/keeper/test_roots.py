@@ -1,0 +1,260 @@
+"""Roots that die, stop, hang, babble, can't start; and upgrades."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.system.keeper.conftest import Brain, MakeBrain, lives
+
+RELAY = str(Path(__file__).parent / "relay_root.py")
+
+
+def kill_root(brain: Brain, number: int = signal.SIGKILL) -> float:
+    os.kill(brain.root.pid, number)
+    return time.monotonic()
+
+
+def test_killed_root_is_replaced_and_nothing_is_lost(brain: Brain) -> None:
+    pid = brain.spawn("a", "/bin/sleep", "1000")
+    short = brain.spawn("b", "/bin/sleep", "1000")
+    brain.commit(state={"k": b"value", "gone": b"x"}, journal=[(1, b"line 1\n"), (2, b"line 2\n")], written=1)
+    brain.commit(state={"gone": None})
+    brain.commit({"op": "status", "text": "x"})
+    # Answered by an effect that is seen from outside: everything before it has arrived.
+    brain.spawn("c", "/bin/sleep", "1000")
+    old = brain.root.pid
+    began = kill_root(brain)
+    os.kill(short, signal.SIGKILL)
+    hello = brain.take_over()
+    assert time.monotonic() - began < 1
+    assert hello["lost"] == {"reason": "killed", "pid": old}
+    assert hello["state"] == [["k", 5]]
+    assert hello["journal"] == [[2, 7]]
+    assert brain.blob == b"valueline 2\n"
+    assert [row[0] for row in hello["table"]][0] == "a"
+    assert lives(pid)
+    assert brain.event("root_lost", pid=old)["reason"] == "killed"
+    assert brain.event("exited", name="b")["signal"] == 9
+
+
+def test_commits_sent_before_the_death_count_exactly_once(brain: Brain) -> None:
+    dice = random.Random(7)
+    expected = []
+    for n in range(40):
+        brain.commit(
+            brain.spec("w", "/bin/sh", "-c", f"echo {n} >> runs; exec sleep 1000", inc=n + 1),
+            {"op": "stop", "name": "w", "inc": n, "grace": 5},
+            state={"n": str(n).encode()},
+        )
+        expected.append(n)
+        if dice.random() < 0.3:
+            # Only what the relay has passed on counts as sent; a commit is either known to the next root or not.
+            os.kill(brain.root.pid, signal.SIGKILL)
+            brain.accept()
+            hello = brain.hello("takeover")
+            known = hello["commit"]
+            assert known in (brain.seq, brain.seq - 1, brain.seq - 2)
+            lost = brain.seq - known
+            brain.seq = known
+            brain.able()
+            for event in hello["events"]:
+                brain._note(event)
+            for missing in range(n + 1 - lost, n + 1):
+                if missing >= 0 and int(brain.blob[: hello["state"][0][1]] if hello["state"] else -1) < missing:
+                    brain.commit(
+                        brain.spec("w", "/bin/sh", "-c", f"echo {missing} >> runs; exec sleep 1000", inc=missing + 1),
+                        {"op": "stop", "name": "w", "inc": missing, "grace": 5},
+                        state={"n": str(missing).encode()},
+                    )
+    for n in range(39):
+        brain.event("exited", name="w", inc=n + 1)
+    spawned = [each["inc"] for each in brain.events if each["kind"] == "spawned"]
+    assert sorted(spawned) == [n + 1 for n in expected]
+
+
+def test_stopped_root(brain: Brain) -> None:
+    old = brain.root.pid
+    began = kill_root(brain, signal.SIGSTOP)
+    hello = brain.take_over()
+    assert 0.25 < time.monotonic() - began < 1
+    assert hello["lost"] == {"reason": "stopped", "pid": old}
+    assert not lives(old)
+
+
+def test_root_stopped_for_a_moment_only(brain: Brain) -> None:
+    kill_root(brain, signal.SIGSTOP)
+    kill_root(brain, signal.SIGCONT)
+    assert brain.root.quiet(0.5) == []
+    brain.spawn("a", "/bin/sleep", "1000")
+
+
+def test_blocked_root_by_ping(make: MakeBrain) -> None:
+    brain = make(ping=0.2, answer=0.4).start()
+    assert brain.root.next() is not None  # the ping that stays unanswered
+    old = brain.root.pid
+    brain.accept()
+    hello = brain.hello("takeover")
+    assert hello["lost"]["reason"] == "blocked"
+    lost = next(each for each in hello["events"] if each["kind"] == "root_lost")
+    assert lost["pid"] == old
+    assert "relay_root.py" in lost["stack"]
+
+
+def test_blocked_root_by_event(make: MakeBrain) -> None:
+    brain = make(ping=100, answer=0.4).start()
+    brain.commit(brain.spec("a", "/bin/sleep", "1000"))
+    brain.event("spawned", acknowledge=False)
+    began = time.monotonic()
+    brain.accept()
+    assert brain.hello("takeover")["lost"]["reason"] == "blocked"
+    assert time.monotonic() - began < 2
+
+
+def test_a_root_that_answers_is_left_alone(make: MakeBrain) -> None:
+    brain = make(ping=0.1, answer=0.3).start()
+    old = brain.root.pid
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        brain.frame("ping")
+    assert brain.root.pid == old
+    assert lives(old)
+
+
+def test_garbage_on_the_link(brain: Brain) -> None:
+    pid = brain.spawn("a", "/bin/sleep", "1000")
+    brain.root.link.sock.setblocking(True)
+    brain.root.link.sock.sendall(b"\xff" * 100)
+    hello = brain.take_over()
+    assert "garbage" in hello["lost"]["reason"]
+    assert lives(pid)
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [{"op": "nonsense"}, {}, {"op": "spawn", "name": "x"}, {"op": "stop"}, 7, {"op": "signal", "name": "a", "inc": 1, "signal": "X"}],
+)
+def test_a_malformed_commit(brain: Brain, effect: object) -> None:
+    brain.spawn("a", "/bin/sleep", "1000")
+    brain.commit(effect, state={"k": b"v"})  # type: ignore[arg-type]
+    hello = brain.take_over()
+    assert "garbage" in hello["lost"]["reason"]
+    assert hello["state"] == [["k", 1]]
+
+
+def test_roots_that_die_before_they_are_able_are_tried_again_more_and_more_slowly(make: MakeBrain) -> None:
+    brain = make(retry_first=0.1, retry_most=0.4).start()
+    brain.spawn("a", "/bin/sleep", "1000")
+    kill_root(brain)
+    waits = []
+    for _ in range(5):
+        brain.accept()
+        began = time.monotonic()
+        brain.hello("takeover")
+        kill_root(brain)
+        waits.append(began)
+    brain.take_over()
+    waits.append(time.monotonic())
+    gaps = [after - before for before, after in zip(waits, waits[1:], strict=False)]
+    assert all(gap >= least for gap, least in zip(gaps, (0.1, 0.2, 0.4, 0.4, 0.4), strict=True)), gaps
+    assert gaps[-1] < 1.5
+
+
+def test_an_event_of_which_three_roots_die_is_set_aside(make: MakeBrain) -> None:
+    brain = make(retry_first=0.05, retry_most=0.1).start()
+    brain.shell("poison", "exit 3")
+    brain.event("exited", acknowledge=False)
+    for _ in range(3):
+        kill_root(brain, signal.SIGSEGV)
+        brain.accept()
+        hello = brain.hello("takeover")
+    kinds = [each["kind"] for each in hello["events"]]
+    assert "exited" not in kinds
+    aside = next(each for each in hello["events"] if each["kind"] == "event_set_aside")
+    assert (aside["what"], aside["deaths"], aside["event"]["code"]) == ("exited", 3, 3)
+
+
+def test_kills_from_outside_set_nothing_aside(make: MakeBrain) -> None:
+    brain = make(retry_first=0.05, retry_most=0.1).start()
+    brain.shell("a", "exit 3")
+    brain.event("exited", acknowledge=False)
+    for _ in range(4):
+        kill_root(brain)
+        brain.accept()
+        hello = brain.hello("takeover")
+    assert "exited" in [each["kind"] for each in hello["events"]]
+
+
+def test_refused_configuration(make: MakeBrain) -> None:
+    brain = make().start(prepare=False)
+    os.kill(brain.root.pid, signal.SIGTERM)
+    assert brain.ended() == 1
+
+
+def test_exit_status_of_the_first_root(make: MakeBrain, tmp_path: Path) -> None:
+    brain = make().start(prepare=False)
+    brain.root.link.sock.close()  # the relay then exits with 3
+    assert brain.ended() == 3
+
+
+def test_upgrade(brain: Brain) -> None:
+    pid = brain.spawn("a", "/bin/sleep", "1000")
+    brain.commit({"op": "upgrade", "argv": None, "request": "r1"}, state={"k": b"v"})
+    old = brain.root
+    new = brain.accept()
+    hello = brain.hello("standby")
+    assert hello["state"] == [["k", 1]]
+    # The old root is still the root.
+    brain.root = old
+    brain.commit(state={"k": b"later"})
+    brain.spawn("b", "/bin/sleep", "1000")
+    brain.root = new
+    brain.able()
+    hello = brain.hello("takeover")
+    assert hello["state"] == [["k", 5]]
+    assert hello["lost"]["reason"] == "upgrade"
+    assert [each["kind"] for each in hello["events"]] == ["upgraded"]
+    assert hello["events"][0]["request"] == "r1"
+    brain.able()
+    brain.ack = hello["events"][0]["n"]
+    brain.commit()
+    assert not lives(old.pid)
+    assert lives(pid)
+    assert brain.spawn("c", "/bin/sleep", "1000")
+
+
+def test_upgrade_to_one_that_cannot_start(brain: Brain) -> None:
+    brain.commit({"op": "upgrade", "argv": [sys.executable, RELAY, "x", "--sick", "4"], "request": "r"})
+    refused = brain.event("upgrade_refused")
+    assert (refused["why"], refused["request"]) == ("the new root ended with exit status 4 before it was able", "r")
+    brain.commit({"op": "upgrade", "argv": ["/does/not/exist"], "request": "r"})
+    assert "/does/not/exist" in brain.event("upgrade_refused")["why"]
+    brain.spawn("a", "/bin/sleep", "1000")
+
+
+def test_upgrade_to_one_that_never_gets_able(make: MakeBrain) -> None:
+    brain = make(able=1.5).start()
+    brain.commit({"op": "upgrade", "argv": None, "request": "r"})
+    old = brain.root
+    brain.accept()
+    brain.hello("standby")
+    brain.root = old
+    assert "not able in time" in brain.event("upgrade_refused")["why"]
+
+
+def test_old_root_dies_during_an_upgrade(brain: Brain) -> None:
+    brain.commit({"op": "upgrade", "argv": None, "request": "r"})
+    old = brain.root
+    brain.accept()
+    brain.hello("standby")
+    brain.root = old
+    kill_root(brain)
+    brain.take_over()
+    assert brain.event("upgrade_refused")
+    brain.spawn("a", "/bin/sleep", "1000")

@@ -1,0 +1,55 @@
+"""Documents and examples hold: every link, every tree file, every command that they show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from supervisor_tree import config
+from supervisor_tree.cli.ctl import VERBS
+from supervisor_tree.cli.main import COMMANDS
+from tests.support.tree import REPOSITORY
+
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+TREES = sorted((REPOSITORY / "supervisor_tree" / "config" / "examples").rglob("*.toml"))
+
+
+def blocks(language: str) -> list[object]:
+    block = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [
+        pytest.param(text, id=f"{document.relative_to(REPOSITORY)}-{number}")
+        for document in DOCUMENTS
+        for number, text in enumerate(block.findall(document.read_text()))
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_what_a_document_links_to_is_there(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text())
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_a_tree_that_a_document_shows_is_one(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "tree.toml"
+    file.write_text(text)
+    assert config.load([str(file)], {"HOME": str(tmp_path), "PATH": "/bin"}).workers
+
+
+@pytest.mark.parametrize("file", TREES, ids=lambda path: str(path.name))
+def test_an_example_that_is_packaged_is_a_tree(file: Path, tmp_path: Path) -> None:
+    plan = config.load([str(file)], {"HOME": str(tmp_path), "PATH": "/bin"})
+    assert plan.workers
+    assert not plan.held
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_command_that_a_document_shows_exists(document: Path) -> None:
+    # In code only: `supervisor-tree start …`, and `ctl verb` alone in running text
+    code = "\n".join(re.findall(r"```.*?```|`[^`]+`", document.read_text(), re.DOTALL))
+    verbs = set(re.findall(r"\bctl ([a-z]+)", code))
+    commands = set(re.findall(r"\bsupervisor-tree ([a-z]+)", code)) - {"service"}  # named as to come
+    assert verbs <= set(VERBS)
+    assert commands <= set(COMMANDS)
