@@ -36,7 +36,7 @@ class Amounts(NamedTuple):
 
 
 FULL = Amounts(5, 3, 40, 6.0, 6, 60.0, 7, (10, 100, 1000, 3000, 10000), 30.0)
-QUICK = Amounts(1, 1, 25, 1.5, 5, 10.0, 1, (10, 100, 1000), 5.0)
+QUICK = Amounts(1, 1, 25, 1.5, 5, 10.0, 1, (10, 100, 1000, 3000, 10000), 5.0)
 
 
 class Launched(NamedTuple):

@@ -47,7 +47,7 @@ def _writers(count: int, size: int, ends: list[int]) -> tuple[list[subprocess.Po
     os.close(gate_out)
     for end in ends:
         os.close(end)
-    time.sleep(0.2 + 0.03 * count)
+    select.select([], [], [], 0.2 + 0.03 * count)  # until every writer waits at the gate
     return made, gate_in
 
 

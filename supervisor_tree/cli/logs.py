@@ -190,8 +190,9 @@ class _Output:
     def line(self, line: Line) -> None:
         if line.dropped:
             self.flush()
+            of = _STREAMS[line.stream] or "output"
             print(
-                f"supervisor-tree: {line.name}: {line.dropped} bytes of {_STREAMS[line.stream] or 'output'} were dropped here, "
+                f"supervisor-tree: {line.name}: {line.dropped} bytes of {of} were dropped here, "
                 f"the disk was full or did not answer ({times.rfc3339(line.time)})",
                 file=sys.stderr,
                 flush=True,

@@ -17,7 +17,7 @@ _HEAD = "# Written by `supervisor-tree ctl add` and `ctl remove`; read after the
 
 
 def join(text: str, new: str, to: str | None, plan: Plan) -> str:
-    """The file's text with the tables of ``new``, which go under the supervisor ``to`` (None: the root), after all others.
+    """The file's text with the tables of ``new``, which go last under the supervisor ``to`` (None: the root).
 
     What can't be added, or is there already, is left for `load` to refuse. Both are valid TOML, or the answer is none.
     """

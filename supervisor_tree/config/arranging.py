@@ -31,7 +31,10 @@ _DEEPEST = 60
 
 
 def arrange(loader: Loader, only: Sequence[str]) -> Plan:
-    """The plan of what was read. Raises `ConfigError` for all that is wrong in it, `UnknownName` for a name in ``only``."""
+    """The plan of what was read.
+
+    Raises `ConfigError` for all that is wrong in it, `UnknownName` for a name in ``only`` that is none.
+    """
     tree = Arrangement(loader)
     tree.place()
     check_needs(tree)

@@ -15,9 +15,10 @@ from supervisor_tree.config.settings import SupervisorSettings, TreeSettings, Wo
 from supervisor_tree.config.tree_kinds import LogKeys
 
 _PARTS: tuple[type[Struct], ...] = (
-    TreeSettings, SupervisorSettings, WorkerSettings, jobs.JobSettings, jobs.Stage, jobs.Record, Probe, jobs.RecoverSettings, jobs.Step,
-    jobs.ActivitySettings, jobs.ActivitySource, jobs.RetentionSettings, jobs.StoreSettings, jobs.AlertSettings,
-)  # fmt: skip
+    *(TreeSettings, SupervisorSettings, WorkerSettings, jobs.JobSettings, jobs.Stage, jobs.Record, Probe),
+    *(jobs.RecoverSettings, jobs.Step, jobs.ActivitySettings, jobs.ActivitySource, jobs.RetentionSettings),
+    *(jobs.StoreSettings, jobs.AlertSettings),
+)
 
 
 def schema() -> dict[str, Any]:

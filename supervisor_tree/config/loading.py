@@ -33,6 +33,8 @@ from supervisor_tree.config.variables import RUN_NAMES, Scope
 from supervisor_tree.core.spec import Backoff
 
 _RESERVED = ("root", "all", "keeper", "logger", "zygote")
+_LONGEST_RUN_DIR = 80
+"""Bytes, so that the sockets' paths below it fit everywhere (104 bytes on macOS)."""
 _LOG_LIMITS = LogKeys(files=False)
 
 
@@ -107,9 +109,8 @@ class Loader:
 
     def added_names(self) -> list[str]:
         """Names whose tables were added at run time."""
-        return list(
-            name for source in self.sources.all if source.added for kind in NAMED for name in source.data.get(kind, ())
-        )
+        added = [source.data for source in self.sources.all if source.added]
+        return [name for data in added for kind in NAMED for name in data.get(kind, ())]
 
     # -- scopes ---------------------------------------------------------------------------------
 
@@ -175,6 +176,8 @@ class Loader:
         if "on_give_up" in written and "intensity" not in written:
             at.warn("has no effect without `intensity`: the root never gives up", "on_give_up")
         self.state_dir = os.path.normpath(values.get("state_dir") or os.path.join(self.dir, ".supervisor-tree"))
+        if self.tree.run_dir is not None and len(os.fsencode(self.tree.run_dir)) > _LONGEST_RUN_DIR:
+            at.wrong(f"is too long for a socket's path: use at most {_LONGEST_RUN_DIR} bytes", "run_dir")
         self.collect(at.reading)
 
     def _env_files(self, env_files: tuple[str, ...], at: At, written: dict[str, Any]) -> None:
@@ -393,7 +396,8 @@ class Loader:
             settings = table.read(written, At(reading, (kind,)), name)
             self.collect(reading)
             if isinstance(settings, job_settings.RecoverSettings) and settings.log is not None:
-                log = {"file": f"{self.state_dir}/logs/recover.{name}.log", **self.log_defaults, **settings.log}
+                keys: Any = settings.log
+                log = {"file": f"{self.state_dir}/logs/recover.{name}.log", **self.log_defaults, **keys}
                 settings = replace(settings, log=LogSettings(**log))
             if settings is not INVALID:
                 read[name] = settings

@@ -40,7 +40,7 @@ class Instance(Struct, frozen=True):
 
 
 class Plan(Struct, kw_only=True, omit_defaults=True):
-    """A whole tree, plain data: a root hands it to the next as JSON. Names are bare (``web@8001``), paths on disk absolute."""
+    """A whole tree, plain data: a root hands it to the next as JSON. Names are bare (``web@8001``), paths absolute."""
 
     name: str
     file: str
@@ -97,5 +97,5 @@ class Plan(Struct, kw_only=True, omit_defaults=True):
     """What the language has and this version does not run."""
 
     def config_variable(self) -> str:
-        """``SUPERVISOR_TREE_CONFIG`` of the children: the files that were asked for, absolute, as `places.find` reads it."""
+        """``SUPERVISOR_TREE_CONFIG`` of the children: the files asked for, absolute, as `places.find` reads it."""
         return os.pathsep.join(os.path.abspath(file) for file in self.asked_files or (self.file,))

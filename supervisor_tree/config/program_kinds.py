@@ -315,7 +315,10 @@ class Limits:
     def schema(self) -> dict[str, Any]:
         one = {"anyOf": [*Size().schema()["anyOf"], {"const": "unlimited"}]}
         pair = {"type": "array", "items": one, "minItems": 2, "maxItems": 2}
-        names = ["as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"]
+        names = (
+            *("as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc"),
+            *("rss", "rtprio", "rttime", "sigpending", "stack"),
+        )
         return {
             "type": "object",
             "properties": {name: {"anyOf": [one, pair]} for name in names},

@@ -89,7 +89,7 @@ class Kind(Protocol):
 
 
 Reload = Literal["restart", "live", "tree"]
-"""What a changed option asks for: a restart of the child, nothing (it is applied as it runs), or a new start of the tree."""
+"""What a changed option asks for: a restart of the child, nothing (applied as it runs), or a new start of the tree."""
 
 
 class Option:

@@ -21,8 +21,8 @@ Where a list is expected, one value counts as a list of one. A duration is secon
 (`ms s m h d w`); a size is bytes as a number, or a number and a unit (`kB MB GB`, `KiB MiB GiB`). `${VAR}`,
 `${VAR:-default}` and `$$` work in every value but regular expressions.
 
-*Reload* says what `ctl reload` does when the key has changed: **live**, applied as it runs; **restart**, the child is restarted;
-**tree**, only a new start of the tree applies it.
+*Reload* says what `ctl reload` does when the key has changed: **live**, applied as it runs; **restart**, the child is
+restarted; **tree**, only a new start of the tree applies it.
 """
 
 _TABLES: tuple[tuple[str, type[Struct]], ...] = (

@@ -126,7 +126,7 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Strategy,
         Option(
             Member(Strategy),
-            "Who else is restarted when one child must be; `simple_one_for_one`: children made at run time from one template.",
+            "Who else is restarted when one child must be; `simple_one_for_one`: children made at run time.",
             "live",
         ),
     ] = Strategy.ONE_FOR_ONE

@@ -13,7 +13,8 @@ from supervisor_tree.config.problems import ConfigError, Path, Problem, dotted
 from supervisor_tree.config.variables import Scope, Unknown, Unset
 
 TABLES = (
-    "tree", "defaults", "supervisors", "workers", "jobs", "recover", "activity", "retention", "checks", "store", "logs", "alerts",
+    "tree", "defaults", "supervisors", "workers", "jobs", "recover", "activity", "retention", "checks",
+    "store", "logs", "alerts",
 )  # fmt: skip
 NAMED = ("supervisors", "workers", "jobs", "recover", "activity", "retention", "checks")
 """Tables whose keys are names of the user's, each a table."""
@@ -122,8 +123,11 @@ class Sources:
                 found = [(kind, name) for kind, table in written.items() for name in table]
             else:
                 count = sum(map(len, written.values()))
-                quick = positions.header_order(source.text, count)
-                found = quick or [path for path in source.lines if len(path) == 2 and path[0] in written]  # type: ignore[misc]
+                found = positions.header_order(source.text, count) or [
+                    (kind, str(name))
+                    for kind, name in (path for path in source.lines if len(path) == 2)
+                    if kind in written
+                ]
                 found += [(kind, name) for kind, table in written.items() for name in table]
             order.update(dict.fromkeys(found))
         return list(order)
@@ -132,10 +136,14 @@ class Sources:
 def _depth(data: Any, path: Path) -> int:
     """How many keys of the path the data has."""
     for depth, key in enumerate(path):
-        if (isinstance(data, dict) and key in data) or (isinstance(data, list) and isinstance(key, int) and key < len(data)):
-            data = data[key]
-        else:
+        there = (
+            key in data
+            if isinstance(data, dict)
+            else isinstance(data, list) and isinstance(key, int) and key < len(data)
+        )
+        if not there:
             return depth
+        data = data[key]
     return len(path)
 
 

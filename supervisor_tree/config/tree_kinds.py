@@ -34,7 +34,7 @@ _BACKOFF_KINDS: dict[str, Any] = {
 class BackoffKeys:
     """A constant, or a table of which only the keys named are set; read as the keys that are set."""
 
-    words = 'a duration (constant) or { first = "0s", initial = "1s", factor = 2.0, max = "5m", jitter = 0.1, reset = "5m" }'
+    words = "a duration (constant) or a table: { first, initial, factor, max, jitter, reset }"
 
     def read(self, value: Any, at: At, key: Key) -> dict[str, float] | Invalid:
         if not isinstance(value, dict):
@@ -217,10 +217,8 @@ class Zone:
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             from supervisor_tree.config.problems import did_you_mean
 
-            return at.wrong(
-                f"{shown(text)} is no time zone of this machine{did_you_mean(text, sorted(zoneinfo.available_timezones()))}",
-                key,
-            )
+            hint = did_you_mean(text, sorted(zoneinfo.available_timezones()))
+            return at.wrong(f"{shown(text)} is no time zone of this machine{hint}", key)
         return text
 
     def schema(self) -> dict[str, Any]:

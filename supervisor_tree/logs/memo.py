@@ -31,7 +31,7 @@ class Memo:
             os.ftruncate(fd, _SIZE)
         self._map = mmap.mmap(fd, _SIZE)
         self._left: dict[int, list[bytes]] = {}
-        (self._count,) = _COUNT.unpack_from(self._map, _COUNT_AT)
+        self._count: int = _COUNT.unpack_from(self._map, _COUNT_AT)[0]
         for number in range(min(self._count, MOST)):
             inode, record = _NOTE.unpack_from(self._map, _NOTES_AT + number * _NOTE.size)
             self._left.setdefault(inode, []).append(record)

@@ -3,8 +3,8 @@
 Everything that may block on a disk happens here, between `_disk` and its end. Meanwhile the lock `hands` is free, and
 the main thread, when that takes too long, drops what must not wait (`drop_all`).
 
-Whole lines: where two streams share a file, one waits a moment for the end of the other's line; a file is rotated at the
-end of a line.
+Whole lines: where two streams share a file, one waits a moment for the end of the other's line; a file is rotated at
+the end of a line.
 """
 
 from __future__ import annotations

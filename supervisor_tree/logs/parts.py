@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import NamedTuple
 
     class Segment(NamedTuple):
-        """Bytes from ``start`` to ``end`` of one stream; of a `index.DROPPED` kind: how many are missing, as ``end``."""
+        """Bytes from ``start`` to ``end`` of one stream; of a `index.DROPPED` kind ``end`` is how many are missing."""
 
         start: int
         end: int

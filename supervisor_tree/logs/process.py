@@ -62,8 +62,8 @@ class Logger:
 
     def run(self) -> int:
         """Until the keeper closes the link or dies; the exit status."""
-        assert self._link is not None
-        self._poll.register(self._link.fileno(), select.POLLIN)
+        if self._link is not None:
+            self._poll.register(self._link.fileno(), select.POLLIN)
         self._poll.register(self._wake.fd, select.POLLIN)
         death = self._watch.fileno()
         if death is not None:

@@ -75,17 +75,16 @@ class Cursor:
     def last(self, count: int, choice: Choice) -> list[Line]:
         """The last ``count`` wanted lines."""
         parts = open_all(self.path)
-        window, first = _WINDOW, max(0, len(parts) - 1)
-        while parts:
+        lines: deque[Line] = deque()
+        window, first = _WINDOW, len(parts) - 1
+        while first >= 0:
             start = max(0, parts[first].size() - window)
             lines = deque(self._forward(parts[first:], start, choice), maxlen=count)
-            if len(lines) == count or (start == 0 and first == 0):
+            if len(lines) == count:
                 break
             if start == 0:
                 first -= 1
             window *= 4
-        else:
-            lines = deque()
         self._keep(parts)
         return list(lines)
 

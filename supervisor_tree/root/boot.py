@@ -68,9 +68,24 @@ def complain(message: str, mend: str = "") -> None:
     sys.stderr.write(f"supervisor-tree: {message}{f' — {mend}' if mend else ''}\n")
 
 
+def _files(arguments: Arguments, environ: Mapping[str, str]) -> list[str]:
+    """The configuration meant, absolute: the tree lives on when its folder is renamed or left.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = arguments.files
+    if not found:
+        searched = config.find(environ, example=True)
+        found = list(searched.files)
+        if searched.example:
+            complain(f"no tree.toml here: this is the example tree that comes with the package ({found[0]})")
+    return [os.path.abspath(file) for file in found]
+
+
 def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Mapping[str, str]) -> int:
     try:
-        plan = config.load(arguments.files or None, environ, arguments.names)
+        plan = config.load(_files(arguments, environ), environ, arguments.names)
     except config.ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -221,6 +236,12 @@ def _open_control(shell: Shell) -> None:
     shell.sockets = Sockets(os.path.join(shell.run_dir, "control"), control.on_request)
     files.write_run_json(shell)
     files.write_logs_json(shell)
+    workers = len(shell.directory.workers_below("root"))
+    if shell.first:
+        complain(
+            f"{shell.plan.name} runs: {workers} workers (keeper {shell.keeper_pid})",
+            "look: supervisor-tree ctl status; end: ^C here, or supervisor-tree ctl shutdown",
+        )
     shell.effect("ready")
     shell.effect("status", text="running")
     shell.flush()

@@ -100,6 +100,7 @@ class Control:
         operation = self._shell.operations.all.get(request.id)
         if operation is not None:
             self._join(client, operation)
+            self._shell.flush()
             return
         verb = VERBS.get(request.command)
         try:

@@ -17,8 +17,8 @@ def concerns(line: Line, names: set[str]) -> bool:
         return True
     if line["event"] in _WHOLE:
         return True
-    listed = line.get("paths") or line.get("names")
-    return isinstance(listed, list) and any(str(each).rpartition("/")[2] in names for each in listed)
+    listed = [*(line.get("paths") or ()), *(line.get("names") or ())]
+    return any(str(each).rpartition("/")[2] in names for each in listed)
 
 
 _WHOLE = {"tree_started", "shutdown_requested", "root_replaced", "tree_ended", "reload_refused"}
@@ -64,18 +64,28 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
         f"{line['name']} was started (pid {line.get('pid')}, incarnation {line.get('incarnation')})"
     ),
     "ready": lambda line: f"{line['name']} became ready",
-    "child_exited": lambda line: f"{line['name']} ended: {line.get('reason')}",
-    "child_stopped": lambda line: f"{line['name']} was stopped: {line.get('reason')}",
+    "child_exited": lambda line: f"{line['name']} ended: {line.get('exit')}",
+    "stopped": lambda line: f"{line['name']} was stopped: {line.get('exit')}",
+    "completed": lambda line: f"{line['name']} has completed: {line.get('exit')}",
+    "failed": lambda line: f"{line['name']} has failed: {line.get('exit')}",
+    "kill_requested": lambda line: f"{line['name']} is to be killed: {line.get('reason')}",
+    "left_alone": lambda line: f"{line['name']} is left alone (hold) although: {line.get('reason')}",
     "start_failed": lambda line: f"{line['name']} could not be started: {line.get('reason')}",
     "restart_scheduled": lambda line: (
         f"restart of {line['name']} in {duration(float(line.get('delay') or 0))} (attempt {line.get('attempt')})"
     ),
-    "round_began": lambda line: f"{line.get('strategy')}: {_bares(line.get('paths'))} restarted together",
+    "round_began": lambda line: (
+        f"{line.get('strategy')}: {_bares(line.get('paths'))} restarted together because of {_bare(line.get('child'))}"
+    ),
     "gave_up": lambda line: (
         f"{line['name']} gave up: more than {line.get('intensity')} restarts in "
         f"{duration(float(line.get('period') or 0))}, the last because of {_bare(line.get('child'))}"
     ),
-    "escalated": lambda line: f"the failure of {line['name']} went up to its supervisor",
+    "supervisor_begun": lambda line: f"{line['name']} began to start its children",
+    "supervisor_started": lambda line: f"{line['name']} was started",
+    "supervisor_ended": lambda line: f"{line['name']} ended: {line.get('why') or line.get('reason')}",
+    "auto_shutdown": lambda line: f"{line['name']} shuts down because its significant {_bare(line.get('child'))} ended",
+    "escalated": lambda line: f"the failure of {_bare(line.get('child'))} went up to {line['name']}",
     "held": lambda line: f"{line['name']} is held: {line.get('reason')}",
     "waiting": lambda line: f"{line['name']} waits for {_for(line.get('for'))}",
     "wish_changed": lambda line: f"{_wish(line)} {line['name']}{_by(line)}",

@@ -57,6 +57,8 @@ class Shell:
         self.plan = plan
         self.run_dir = run_dir
         self.id: str = hello["id"]
+        self.first: bool = hello.get("mode") == "first"
+        """The first root of this tree's life: it has things to say on `start`'s terminal."""
         self.keeper_pid: int = hello["keeper"]
         self.keeper_start: int = hello["keeper_start"]
         self.started = time.time()
@@ -84,7 +86,7 @@ class Shell:
         """``[name, incarnation, pid, start]`` of each running worker: a hint for the sweep after the keeper's death."""
         self.waits: dict[str, bytes] = {}
         """`wait` requests that are not answered yet, and their clients."""
-        self._wishes = wishes.Keeper(self)
+        self.wishes_file = wishes.WishesFile(self)
         self._specs: dict[str, ChildSpec] = {}
         self._specs_of: Plan | None = None
         self._perform: dict[type, Callable[[Any], None]] = {
@@ -93,7 +95,7 @@ class Shell:
             fx.ArmTimer: lambda effect: self.timers.arm(effect.path, effect.timer, effect.at),
             fx.CancelTimer: lambda effect: self.timers.cancel(effect.path, effect.timer),
             fx.Reply: self._reply,
-            fx.Note: lambda effect: self.note(effect.kind, self.bare(effect.path), **effect.fields),
+            fx.Note: self._note,
             fx.EndTree: self._end_tree,
         }
 
@@ -211,11 +213,17 @@ class Shell:
         now = time.time()
         line = {"time": rfc3339(now), "seq": self.journal_seq, "event": event, "name": name, **fields}
         if event == "wish_changed":
-            self._wishes.changed()
+            self.wishes_file.changed()
         data = _JSON.encode(line)
         self._commit.journal.append((self.journal_seq, data))
         if self.sockets is not None and self.sockets.topics:
             self._publish.append((event, data))
+
+    def _note(self, effect: fx.Note) -> None:
+        fields = effect.fields
+        if "at" in fields:  # the core knows monotonic time only
+            fields = {**fields, "at": rfc3339(time.time() + fields["at"] - self.loop.time())}
+        self.note(effect.kind, self.bare(effect.path), **fields)
 
     def _stop_child(self, effect: fx.StopChild) -> None:
         name = self.bare(effect.path)

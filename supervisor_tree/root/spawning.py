@@ -147,7 +147,7 @@ class Spawning:
         program["env"] = {
             **program["env"],
             "SUPERVISOR_TREE_NAME": name,
-            "SUPERVISOR_TREE_CONFIG": shell.plan.file,
+            "SUPERVISOR_TREE_CONFIG": shell.plan.config_variable(),
         }
         return program
 

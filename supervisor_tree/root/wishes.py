@@ -65,7 +65,7 @@ def by_path(shell: Shell, wishes: Wishes) -> dict[str, tuple[WishWord, By]]:
     return found
 
 
-class Keeper:
+class WishesFile:
     """Writes the file after a wish has changed."""
 
     def __init__(self, shell: Shell) -> None:

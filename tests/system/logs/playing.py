@@ -39,8 +39,9 @@ class Pipe:
 class Keeper:
     """The keeper's side of the contract with the logger."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tree_id: str = "") -> None:
         self.folder = folder
+        self.tree_id = tree_id or os.urandom(16).hex()
         self.staging = os.pipe()
         self.memo = means.memory_file("memo", 64)
         self.lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
@@ -64,7 +65,7 @@ class Keeper:
         theirs.close()
         self.link = Link(ours)
         table = str(self.folder / "keeper.log")
-        self.send({"t": "hello", "id": "0" * 32, "state_dir": str(self.folder), "table": table, "staged": True})
+        self.send({"t": "hello", "id": self.tree_id, "state_dir": str(self.folder), "table": table, "staged": True})
         for pipe in self.pipes.values():
             self.send(pipe.head, (pipe.reader,))
 
@@ -123,7 +124,8 @@ class Keeper:
 
     def kill(self) -> None:
         """SIGKILL the logger, reap it, read its link to the end, close."""
-        assert self.process is not None and self.link is not None
+        assert self.process is not None
+        assert self.link is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE)
         try:
@@ -137,7 +139,8 @@ class Keeper:
             self.link.close()
 
     def close(self) -> None:
-        assert self.process is not None and self.link is not None
+        assert self.process is not None
+        assert self.link is not None
         self.process.kill()
         self.process.wait(PATIENCE)
         self.link.close()

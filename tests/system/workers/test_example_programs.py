@@ -150,7 +150,8 @@ def test_the_recorder_catches_up_after_it_was_killed_and_stores_nothing_twice(ru
 
 
 def test_thresholds_live_from_the_recorder_and_end_with_it(run: Run, folder: Path) -> None:
-    thresholds = run("thresholds", *THRESHOLDS, "--disk", "0", "--over", "0.2")  # before the recorder: it waits
+    limits = ("--cpu", "101", "--disk", "0", "--over", "0.2")
+    thresholds = run("thresholds", *THRESHOLDS, *limits)  # before the recorder: it waits
     recorder = run("recorder", *RECORDER)
     assert first_line(thresholds).startswith("watching ")
     run("host_watcher", "--to", "data/figures.jsonl", "--every", "0.05")

@@ -1,0 +1,98 @@
+"""The keeper's death, proved or not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import wait_gone
+from tests.system.logs.playing import Keeper
+
+_KEEPER = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from tests.system.logs.playing import Keeper
+
+keeper = Keeper(Path(sys.argv[1]), sys.argv[2])
+keeper.hear("able")
+out = keeper.stream("web")
+worker = subprocess.Popen(
+    ["sh", "-c", "echo last words; trap '' TERM; sleep 100"],
+    stdout=out.writer, start_new_session=True, env={**os.environ, "SUPERVISOR_TREE_ID": sys.argv[2]},
+)
+out.close()
+if sys.argv[3] == "stopped":
+    keeper.process.send_signal(signal.SIGSTOP)
+print(worker.pid, keeper.process.pid, flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("logger", ["well", "stopped"])
+def test_keeper_killed(tmp_path: Path, logger: str) -> None:
+    tree_id = os.urandom(16).hex()
+    keeper = subprocess.Popen([sys.executable, "-c", _KEEPER, tmp_path, tree_id, logger], stdout=subprocess.PIPE)
+    assert keeper.stdout is not None
+    with keeper.stdout:
+        worker, process = map(int, keeper.stdout.readline().split())
+    keeper.kill()
+    keeper.wait()
+    if logger == "stopped":
+        # It learns of the death when it goes on, from the same proof.
+        os.kill(process, signal.SIGCONT)
+    wait_gone(worker, 2)
+    wait_gone(process, 2)
+    assert (tmp_path / "logs" / "web.log").read_bytes() == b"last words\n"
+
+
+def test_end_of_link_harms_nobody(keeper: Keeper) -> None:
+    keeper.hear("able")
+    pipe = keeper.stream()
+    worker = subprocess.Popen(["sleep", "100"], env={**os.environ, "SUPERVISOR_TREE_ID": keeper.tree_id})
+    try:
+        assert keeper.process is not None
+        assert keeper.link is not None
+        keeper.link.close()
+        pipe.write(b"for the next logger\n")
+        assert keeper.process.wait(8) == 0
+        assert worker.poll() is None
+        keeper.start()
+        keeper.done(pipe)
+        assert keeper.log("web").read_bytes() == b"for the next logger\n"
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_signals_of_a_service_manager_do_not_end_it(keeper: Keeper) -> None:
+    keeper.hear("able")
+    assert keeper.process is not None
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        keeper.process.send_signal(number)
+    pipe = keeper.stream()
+    pipe.write(b"still here\n")
+    keeper.drain()
+    assert keeper.log("web").read_bytes() == b"still here\n"
+
+
+def test_table_is_appended_and_replaced(keeper: Keeper) -> None:
+    keeper.send({"t": "table", "line": "one"})
+    keeper.send({"t": "table", "line": "two"})
+    keeper.drain()
+    table = keeper.folder / "keeper.log"
+    assert table.read_text() == "one\ntwo\n"
+    keeper.send({"t": "table_new", "lines": ["two"]})
+    keeper.send({"t": "table", "line": "three"})
+    keeper.drain()
+    assert table.read_text() == "two\nthree\n"
+
+
+def test_wrong_call_says_who_starts_it() -> None:
+    done = subprocess.run([sys.executable, "-m", "supervisor_tree.logs", "--link", "x"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "supervisor-tree logs" in done.stderr
