@@ -140,6 +140,7 @@ def _short(file: str) -> str:
 def _tree(plan: Plan) -> list[tuple[str, str]]:
     """Lines of the drawn tree: the branch, and what happens there."""
     from supervisor_tree.config.crash_loops import fates
+    from supervisor_tree.core.spec import SupervisorSpec
 
     ends = {fate.name: fate.text for fate in fates(plan)}
     lines = [("root", _about(plan.root))]
@@ -148,7 +149,7 @@ def _tree(plan: Plan) -> list[tuple[str, str]]:
         for number, spec in enumerate(supervisor.children):
             last = number == len(supervisor.children) - 1
             left = f"{indent}{'└─' if last else '├─'} {spec.name}"
-            if spec.name in plan.supervisors:
+            if isinstance(spec, SupervisorSpec):
                 lines.append((left, _about(spec)))
                 walk(spec, indent + ("   " if last else "│  "))
             else:
@@ -163,7 +164,8 @@ def _about(supervisor: Any) -> str:
 
     if supervisor.intensity is None:
         return f"{supervisor.strategy}, never gives up"
-    return f"{supervisor.strategy}, gives up above {_many(supervisor.intensity, 'restart')} in {duration_text(supervisor.period)}"
+    most = f"{_many(supervisor.intensity, 'restart')} in {duration_text(supervisor.period)}"
+    return f"{supervisor.strategy}, gives up above {most}"
 
 
 def _about_worker(plan: Plan, name: str, ends: dict[str, str]) -> str:

@@ -231,7 +231,9 @@ def _hidden() -> str:
 
 def _count(text: str) -> int:
     if not text.isdigit():
-        raise ValueError
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"{text} is no number of lines")
     return int(text)
 
 

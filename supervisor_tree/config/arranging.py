@@ -126,7 +126,7 @@ class Arrangement:
         loader = self.loader
         table: object = loader.data
         for key in path:
-            table = table[key] if isinstance(table, dict) and isinstance(key, str) else None
+            table = table.get(key) if isinstance(table, dict) else None
         listed = isinstance(table, list)
         kept: list[str] = []
         for number, name in enumerate(children):

@@ -88,7 +88,7 @@ class Number:
         self.most = most
         self.more_than = more_than
         bound = f"more than {least:g}" if more_than else f"{least:g} or more"
-        self.words = f"a number, {bound}" if most >= 1e9 else f"a number from {least:g} to {most:g}"
+        self.words = f"a number, {bound}" if most >= 1e9 else f"a number, {bound}, at most {most:g}"
 
     def read(self, value: Any, at: At, key: Key) -> float | Invalid:
         if isinstance(value, str) and "$" in value:

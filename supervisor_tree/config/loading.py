@@ -145,7 +145,7 @@ class Loader:
         written = self.table("tree")
         at = At(self.reading(), ("tree",))
         at.reading.base = next(
-            (source.folder for source in reversed(self.sources.all) if "dir" in source.data.get("tree", ())), self.dir
+            (source.folder for source in reversed(self.sources.all) if source.says(("tree", "dir"))), self.dir
         )
         folder = FilePath().read(written["dir"], at, "dir") if "dir" in written else INVALID
         self.dir = at.reading.base = self.dir if isinstance(folder, Invalid) else os.path.normpath(folder)
@@ -430,6 +430,13 @@ class _Defaults(Table):
             both = {**options_of(job_settings.JobSettings), **options_of(WorkerSettings)}
             self._known = {key: field for key, field in both.items() if field.option.shared}
         return self._known
+
+
+    def unknown(self, at: At, key: str) -> None:
+        if key in options_of(WorkerSettings) or key in options_of(job_settings.JobSettings):
+            at.wrong("belongs to one worker or job: it can't be a default", key)
+        else:
+            super().unknown(at, key)
 
 
 def _default_rule(at: At, written: dict[str, Any], values: dict[str, Any]) -> None:

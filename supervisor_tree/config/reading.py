@@ -167,7 +167,7 @@ class Table:
         for key, written in value.items():
             field = known.get(key)
             if field is None:
-                unknown_key(at, key, list(known))
+                self.unknown(at, key)
                 continue
             read = field.option.kind.read(written, at, key)
             if read is not INVALID:
@@ -175,6 +175,10 @@ class Table:
         for rule in self.rules:
             rule(at, value, values)
         return values
+
+    def unknown(self, at: At, key: str) -> None:
+        """Note a key that the table does not have."""
+        unknown_key(at, key, list(self.known))
 
     def read(self, value: Any, at: At, key: Key) -> Any:
         if not isinstance(value, dict):

@@ -45,6 +45,10 @@ class Source:
     def folder(self) -> str:
         return os.path.dirname(os.path.abspath(self.file))
 
+    def says(self, path: Path) -> bool:
+        """Whether the key is in this file."""
+        return _depth(self.data, path) == len(path)
+
     @property
     def lines(self) -> dict[Path, int]:
         if self._lines is None:

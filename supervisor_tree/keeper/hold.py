@@ -17,6 +17,7 @@ from supervisor_tree.keeper.loop import Loop
 from supervisor_tree.keeper.reap import Reaper
 from supervisor_tree.keeper.spawn import Spawner
 from supervisor_tree.keeper.stop import Stopper
+from supervisor_tree.keeper.sweep import half_spawned_name
 from supervisor_tree.keeper.table import Table
 from supervisor_tree.keeper.upward import Upward
 from supervisor_tree.keeper.without_brain import Asked
@@ -46,6 +47,7 @@ class Keeper:
         self.boot = means.boot_id()
         self.namespace = means.pid_namespace()
         means.become_subreaper()
+        means.call_self(half_spawned_name(self.tree_id))
         self.lock: Lock | None = None
         self.run_dir = ""
         self.prepared = False

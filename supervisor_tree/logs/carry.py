@@ -97,7 +97,7 @@ class Splicing:
             self._memo.stage(stream.file.path, stream.kind)
             self._last = stream
         self.staged = got = os.splice(stream.fd, self._in, min(size, self.chunk), flags=os.SPLICE_F_NONBLOCK)
-        if got >= stream.capacity and stream.capacity < CHUNK:
+        if got >= stream.capacity and stream.capacity < int(os.environ.get("ST_GROW", "1048576")):
             stream.capacity = grow(stream.fd, stream.capacity * 4)
         return got
 

@@ -175,7 +175,7 @@ class LogFile:
                 os.ftruncate(self._index_fd, os.fstat(self._index_fd).st_size - odd)
 
     def rotate(self) -> None:
-        """Close the file; ``NAME.log`` becomes ``.1``, ``.1`` becomes ``.2`` up to the first gap; the oldest goes.
+        """Begin a new file; ``NAME.log`` becomes ``.1``, ``.1`` becomes ``.2`` up to the first gap; the oldest goes.
 
         Raises:
             OSError: the folder takes no rename; the file then grows by another `max_size` before the next try.
@@ -196,6 +196,9 @@ class LogFile:
             os.rename(older, f"{self.path}.{number}")
         self._allowed = self.max_size
         self._forget_old()
+        # Where this fails, the next bytes find out.
+        with contextlib.suppress(OSError):
+            self.open()
 
     def _forget_old(self) -> None:
         """Remove what was rotated out earlier than `keep` or `max_age` allow."""

@@ -7,7 +7,7 @@ import os
 
 from supervisor_tree.logs import index
 from supervisor_tree.logs.parts import log_of, open_all
-from supervisor_tree.system import SystemMeansError, means
+from supervisor_tree.system import means
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,22 +45,19 @@ class Follower:
 
     def watch(self, path: str) -> None:
         """Also wake for this file, or for the folder that it will be in."""
-        for each in (os.path.dirname(path) or ".", path):
+        folder = os.path.dirname(path) or "."
+        paths = [folder] if self._watcher.tells_entries else [folder, path, index.path_of(path)]
+        for each in paths:
             if each in self._watched:
                 continue
             try:
                 self._watcher.add(each)
             except (FileNotFoundError, NotADirectoryError):
-                if each != path:
-                    self.watch(each)
-            except SystemMeansError:
-                # The folder's watch says the same; without that there is nothing to wait for.
-                if each != path:
-                    raise
+                if each == folder != path:
+                    self.watch(folder)
             else:
                 self._watched.add(each)
-                if each != path:
-                    self._look |= self._folders.get(each, set())
+                self._look |= self._folders.get(each, set())
 
     def news(self) -> list[Line]:
         """All lines that have ended since the last call, of all logs, by time. Never waits."""
@@ -70,8 +67,8 @@ class Follower:
             log = log_of(path.removesuffix(index.path_of("")))
             self._look.add(log)
             self._look |= self._folders.get(path, set())
-            if os.path.basename(path) in self._hoped_for():
-                self._look.update(self._cursors)
+            for folder in self._folders.keys() - self._watched:
+                self._look |= self._folders[folder]
         look, self._look = self._look, set()
         found: list[Line] = []
         for path in look:
@@ -82,10 +79,6 @@ class Follower:
                 found += [line for line in _news(cursor) if self._choice.wants(line)]
         found.sort(key=lambda line: line.time)
         return found
-
-    def _hoped_for(self) -> set[str]:
-        """Names of folders of logs that are not there yet."""
-        return {os.path.basename(folder) for folder in self._folders if folder not in self._watched}
 
     def close(self) -> None:
         self._watcher.close()

@@ -7,6 +7,7 @@ then, when the old root has been ended, a second hello with the state as it is b
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import select
 import socket
@@ -213,6 +214,10 @@ def _live(
         if fd is not None:
             shell.loop.add_reader(fd, over, 1)
         shell.loop.call_soon(_open_control, shell)
+        # What there is by now stays; collecting over a large tree again and again would be a pause in a restart.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         status = await ended
         if watch.proved():
             sweep.kill_all(shell.id, shell.table.values())

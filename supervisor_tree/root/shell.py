@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 import traceback
 from collections import deque
@@ -170,6 +171,8 @@ class Shell:
             if event["signal"] == "HUP":
                 self.request_reload()
             else:
+                if sys.stderr.isatty():
+                    sys.stderr.write("\nsupervisor-tree: stopping, in reverse start order (once more: at once)\n")
                 self.request_shutdown("", f"signal {event['signal']}")
         else:
             if kind in ("upgraded", "upgrade_refused"):

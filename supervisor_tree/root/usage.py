@@ -3,48 +3,52 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import psutil
+from supervisor_tree.system import means
 
 Used = tuple[float | None, int | None]
 _MOST = 2000
-"""Processes in one look: at 60 µs each a larger tree would make `status` wait."""
+"""Processes in one look, so that `status` of a very large tree does not wait for /proc."""
+_SHORTEST = 0.5
+"""Seconds: over less than this the CPU since the last look says nothing."""
 
 
 class Usage:
-    """Called from one worker thread at a time is not guaranteed; a lost update only widens one window."""
+    """Remembers the last look. Two looks at once (in two threads) only shorten each other's window."""
 
     def __init__(self) -> None:
-        self._before: dict[tuple[int, float], tuple[float, float]] = {}
+        self._before: dict[int, tuple[float, float]] = {}
 
     def look(self, pids: list[int]) -> dict[int, Used]:
-        """Cores used since the last look (or since its start), and bytes of resident memory, by pid."""
-        import psutil
-
-        now = time.time()
-        seen: dict[tuple[int, float], tuple[float, float]] = {}
+        """Cores used since the last look (since its start, where that was just now or never), and bytes resident."""
+        now = time.monotonic()
+        seen: dict[int, tuple[float, float]] = {}
         found: dict[int, Used] = {}
         for pid in pids[:_MOST]:
-            try:
-                found[pid] = self._one(psutil.Process(pid), now, seen)
-            except psutil.Error:
+            cost = means.usage(pid) or _by_psutil(pid)
+            if cost is None:
                 continue
+            spent, memory, age = cost
+            at, before = self._before.get(pid, (0.0, 0.0))
+            if at and _SHORTEST <= now - at < age:
+                found[pid] = round((spent - before) / (now - at), 4), memory
+                seen[pid] = (now, spent)
+            else:
+                found[pid] = round(spent / max(age, 0.01), 4), memory
+                seen[pid] = (at, before) if 0 <= now - at < min(age, _SHORTEST) else (now, spent)
         self._before = seen
         return found
 
-    def _one(self, process: psutil.Process, now: float, seen: dict[tuple[int, float], tuple[float, float]]) -> Used:
+
+def _by_psutil(pid: int) -> tuple[float, int, float] | None:
+    """Where the system's own means don't say."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
         with process.oneshot():
-            began = process.create_time()
             times = process.cpu_times()
-            memory = process.memory_info().rss
-        spent = times.user + times.system
-        key = (process.pid, began)
-        at, before = self._before.get(key, (began, 0.0))
-        if now - at < 0.5 and key in self._before:
-            at, before = began, 0.0
-            seen[key] = self._before[key]
-        else:
-            seen[key] = (now, spent)
-        return round((spent - before) / max(now - at, 0.01), 4), memory
+            age = time.time() - process.create_time()
+            return times.user + times.system, process.memory_info().rss, age
+    except psutil.Error:
+        return None

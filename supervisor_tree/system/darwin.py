@@ -25,7 +25,8 @@ def process(pid: int) -> Process | None:
         return None
     fields = _BSDINFO.unpack(buffer.raw)
     state = _STATES[fields[1]] if fields[1] < len(_STATES) else "?"
-    return Process(pid, fields[4], fields[15], _library.getsid(pid), fields[20] * 1_000_000 + fields[21], state)
+    name = fields[12].rstrip(b"\0").decode(errors="replace")
+    return Process(pid, name, fields[4], fields[15], _library.getsid(pid), fields[20] * 1_000_000 + fields[21], state)
 
 
 def processes() -> list[Process]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 from supervisor_tree.system import libc, procfs
 from supervisor_tree.system.means import Means, Process
@@ -13,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervisor_tree.system.watch import FileWatcher
 
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _SPLICE_F_NONBLOCK = 2
 
@@ -28,6 +30,9 @@ class LinuxMeans(Means):
         except OSError:
             return False
         return True
+
+    def call_self(self, name: str) -> None:
+        libc.call("prctl", _PR_SET_NAME, name.encode()[:15] + b"\0", 0, 0, 0)
 
     def boot_id(self) -> str:
         return procfs.boot_id()
@@ -46,6 +51,10 @@ class LinuxMeans(Means):
 
     def process(self, pid: int) -> Process | None:
         return procfs.process(pid)
+
+    def usage(self, pid: int) -> tuple[float, int, float] | None:
+        seen = procfs.usage(pid)
+        return None if seen is None else (seen[0], seen[1], time.clock_gettime(time.CLOCK_BOOTTIME) - seen[2])
 
     def processes(self) -> list[Process]:
         return procfs.processes()

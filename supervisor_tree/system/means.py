@@ -27,10 +27,12 @@ class Process:
     ``state`` is one letter as in ``ps`` (``R S D T Z X``; ``?`` where unknown).
     """
 
-    __slots__ = ("pgrp", "pid", "ppid", "session", "start", "state")
+    __slots__ = ("name", "pgrp", "pid", "ppid", "session", "start", "state")
 
-    def __init__(self, pid: int, ppid: int, pgrp: int, session: int, start: int, state: str) -> None:
+    def __init__(self, pid: int, name: str, ppid: int, pgrp: int, session: int, start: int, state: str) -> None:
         self.pid = pid
+        self.name = name
+        """The short name (15 bytes): of the program, or what the process calls itself."""
         self.ppid = ppid
         self.pgrp = pgrp
         self.session = session
@@ -55,6 +57,9 @@ class Means:
     def become_subreaper(self) -> bool:
         """Let orphaned descendants become children of this process. False: the system can't."""
         return False
+
+    def call_self(self, name: str) -> None:
+        """Take a short name (15 bytes), which a fork has too until it executes a program."""
 
     def boot_id(self) -> str:
         """Which boot of the machine this is; pids and start times of another boot mean nothing."""
@@ -82,6 +87,10 @@ class Means:
     def process(self, pid: int) -> Process | None:
         """A look at one process (zombies too); None: there is none, or it may not be seen."""
         raise NotImplementedError
+
+    def usage(self, pid: int) -> tuple[float, int, float] | None:
+        """What a process has cost: seconds of CPU, bytes resident now, seconds since its start. None: ask psutil."""
+        return None
 
     def process_identity(self, pid: int) -> int | None:
         """Start time in raw units, which with the pid, boot and namespace names a process for good."""

@@ -36,8 +36,23 @@ def process(pid: int) -> Process | None:
         return None
     finally:
         os.close(fd)
-    fields = text[text.rindex(b")") + 2 :].split(None, 20)
-    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0].decode())
+    end = text.rindex(b")")
+    fields = text[end + 2 :].split(None, 20)
+    name = text[text.index(b"(") + 1 : end].decode(errors="replace")
+    return Process(pid, name, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0].decode())
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def usage(pid: int) -> tuple[float, int, float] | None:
+    """From /proc/PID/stat: seconds of CPU, bytes resident, seconds since boot at which it began."""
+    text = read(f"/proc/{pid}/stat")
+    if text is None:
+        return None
+    fields = text[text.rindex(b")") + 2 :].split(None, 23)
+    return (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * _PAGE, int(fields[19]) / _TICKS
 
 
 def processes() -> list[Process]:

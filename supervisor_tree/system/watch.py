@@ -47,6 +47,9 @@ class FileWatcher:
     every: float | None = None
     """None: `fileno` tells. Seconds: it stays silent, and who selects on it must ask `events` so often."""
 
+    tells_entries = False
+    """Of a watched directory, changes inside its files are told too: they need no watch of their own."""
+
     def fileno(self) -> int:
         raise NotImplementedError
 
@@ -80,6 +83,8 @@ class FileWatcher:
 
 
 class InotifyWatcher(FileWatcher):
+    tells_entries = True
+
     def __init__(self) -> None:
         self._fd = libc.call("inotify_init1", os.O_NONBLOCK | os.O_CLOEXEC)
         self._paths: dict[int, str] = {}

@@ -337,12 +337,14 @@ def eventually(
 ) -> None:
     """Wait for a condition of which the system tells no event."""
     end = time.monotonic() + timeout
+    pause = 0.002
     while not what():
         if time.monotonic() > end:
             if failing is not None:
                 failing()
             pytest.fail(f"not within {timeout} s: {said}")
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
 
 
 def lives(pid: int) -> bool:
