@@ -34,8 +34,8 @@ class Item(Struct, omit_defaults=True):
 class Operation(Struct, omit_defaults=True):
     request: str
     items: dict[str, Item] = {}
-    open: int = 0
-    """How many items have not come to their end."""
+    open: int = 1
+    """How many items have not come to their end; one more while the operation is being made up."""
 
 
 def begin(tree: Tree, request: str) -> Operation:
@@ -69,10 +69,12 @@ def settle(tree: Tree, operation: Operation, path: str, reason: str | None = Non
 
 
 def conclude(tree: Tree, operation: Operation) -> None:
-    """Look at each item once, and reply if nothing is left to wait for."""
+    """The operation is made up: look at each item once, and reply if nothing is left to wait for."""
     for path, item in list(operation.items.items()):
         if item.ok is None:
             _look(tree, operation, path, item, tree.nodes.get(path))
+    operation.open -= 1
+    tree.touch_key(f"operation/{operation.request}")
     reply_if_done(tree, operation)
 
 
@@ -97,6 +99,22 @@ def observe(tree: Tree, node: Node) -> None:
         place = place.parent
 
 
+def give_up_on_the_idle(tree: Tree) -> None:
+    """When an event has been handled: a start that is waited for at a child that is down must be on its way."""
+    for path in list(tree.watchers):
+        node = tree.nodes.get(path)
+        if node is not None and node.state is State.DOWN and node.gate is None and not _to_be_started(node):
+            failed(tree, node, node.reason or "it is down")
+
+
+def _to_be_started(node: Node) -> bool:
+    """Whether a pass of its supervisor is going to start it."""
+    sup = node.parent
+    if sup is None or sup.walk is None or sup.walk.end:
+        return sup is not None and sup.state is State.STARTING and sup.walk is None
+    return sup.walk.task == "stop" or node.rank > sup.walk.cursor
+
+
 def failed(tree: Tree, node: Node, reason: str) -> None:
     """A start of ``node`` failed: so have the starts that wait for it, its own and its supervisors'."""
     if not tree.watchers:
@@ -105,7 +123,7 @@ def failed(tree: Tree, node: Node, reason: str) -> None:
     text = reason
     while place is not None:
         for operation in _starts(tree, place.path):
-            if operation.items[place.path].after < place.incarnation:
+            if operation.items[place.path].after < place.incarnation or place.state is State.DOWN:
                 settle(tree, operation, place.path, text)
                 reply_if_done(tree, operation)
         text = f"{node.name}: {reason}"

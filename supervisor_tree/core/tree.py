@@ -131,6 +131,8 @@ class Tree:
         while agenda:
             fact, node, details = agenda.popleft()
             REACTIONS[fact](self, node, *details)
+        if self.operations:
+            operations.give_up_on_the_idle(self)
 
     def do(self, effect: Effect) -> None:
         self._effects.append(effect)
@@ -224,6 +226,7 @@ class Tree:
         """Take ``node``, which is down, and what is below it out of the tree."""
         for below in list(node.order):
             self.remove(below)
+        gates.forget(self, node)
         self.abandon(node, "removed")
         operations.removed(self, node)
         self.floor = max(self.floor, node.incarnation)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 """Bytes that are taken from one pipe at once, at most: the others wait so long."""
+_BUSY = 256 * 1024
+"""Bytes: the pipe of a worker that fills it becomes so big. One of 1 MiB is faster for one writer, slower for 50, whose
+pages then fit no cache."""
 _PEEK = 4096
 _COPY = 64 * 1024
 _INT = struct.Struct("i")
@@ -97,8 +100,8 @@ class Splicing:
             self._memo.stage(stream.file.path, stream.kind)
             self._last = stream
         self.staged = got = os.splice(stream.fd, self._in, min(size, self.chunk), flags=os.SPLICE_F_NONBLOCK)
-        if got >= stream.capacity and stream.capacity < int(os.environ.get("ST_GROW", "1048576")):
-            stream.capacity = grow(stream.fd, stream.capacity * 4)
+        if got >= stream.capacity and stream.capacity < _BUSY:
+            stream.capacity = grow(stream.fd, _BUSY)
         return got
 
     def store(self, fd: int) -> None:

@@ -200,6 +200,8 @@ def _live(
                 # is a reason to kill (`processes.md` 6); the end of the file alone harms nobody.
                 over(0)
 
+        shell.on_keeper_gone = lambda: over(0)
+
         # Opened before the first line is counted: numbers go on where the last life's ended.
         journal = Journal(files.journal_folder(plan.state_dir), shell.on_written)
         shell.journal_seq = journal.last
@@ -215,7 +217,6 @@ def _live(
             shell.loop.add_reader(fd, over, 1)
         shell.loop.call_soon(_open_control, shell)
         # What there is by now stays; collecting over a large tree again and again would be a pause in a restart.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         status = await ended

@@ -22,6 +22,7 @@ import msgspec
 from supervisor_tree.core import effects as fx
 from supervisor_tree.core import events as ev
 from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
+from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
 from supervisor_tree.root.directory import Directory
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
@@ -75,6 +76,7 @@ class Shell:
         """Asked after each commit (waits); one that answers True is done."""
         self.request_shutdown: Callable[[str, str], None] = self._shutdown
         self.request_reload: Callable[[], None] = lambda: None
+        self.on_keeper_gone: Callable[[], None] = lambda: None
         self.on_ping: Callable[[], None] = lambda: None
         self._commit = Commit()
         self._after: list[Callable[[], None]] = []
@@ -143,7 +145,7 @@ class Shell:
             return
         try:
             self.on_keeper_event(head)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self.internal_error(f"keeper event {head.get('kind')}", error)
         self.keeper.acknowledged = head["n"]
 
@@ -268,7 +270,11 @@ class Shell:
         commit.state.update(self.operations.take_changes())
         if commit or self.keeper.acknowledged != self.keeper.told:
             self._commit = Commit()
-            self.keeper.commit(commit)
+            try:
+                self.keeper.commit(commit)
+            except LinkClosed:  # not committed: nothing of it may happen, nobody is answered
+                self.on_keeper_gone()
+                return
             if commit.journal and self.journal is not None:
                 self._unwritten.extend(commit.journal)
                 self.journal.append(commit.journal)
@@ -308,13 +314,21 @@ class Shell:
     def _tell_written(self) -> None:
         self._telling = None
         if self.keeper.behind:
-            self.keeper.commit(Commit())
+            try:
+                self.keeper.commit(Commit())
+            except LinkClosed:
+                self.on_keeper_gone()
 
     def _want_write(self) -> None:
         link = self.keeper.link
 
         def on_writable() -> None:
-            link.flush()
+            try:
+                link.flush()
+            except LinkClosed:
+                self.loop.remove_writer(link.fileno())
+                self.on_keeper_gone()
+                return
             if not link.wants_write:
                 self.loop.remove_writer(link.fileno())
 

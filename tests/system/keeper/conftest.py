@@ -329,7 +329,7 @@ class Brain:
     def _really_kill(self) -> None:
         left = self.left()
         kill_all(self.id)
-        pytest.fail(f"left alive: {left}")
+        pytest.fail(f"left alive: {left}; " + self.output().replace(chr(10), " | "))
 
 
 def eventually(

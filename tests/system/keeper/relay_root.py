@@ -43,7 +43,10 @@ def main() -> int:
                 return 3
             link.sendall(data)
         if link in ready:
-            data, ancillary, _, _ = link.recvmsg(65536, socket.CMSG_SPACE(64))
+            try:
+                data, ancillary, _, _ = link.recvmsg(65536, socket.CMSG_SPACE(64))
+            except ConnectionError:
+                data, ancillary = b"", []
             kept += ancillary
             if not data:
                 # End of file proves nothing: wait for the keeper's death, or for its kill.

@@ -264,3 +264,21 @@ def under(path: str, above: str) -> bool:
 def oks(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Operators' results, short: True, or the reason."""
     return {one["name"]: True if one["ok"] else one["reason"] for one in results}
+
+
+def waits(shell: Shell, request: str) -> bool:
+    """Whether an operation rightly waits on, when nothing happens any more: for a need that is alive but
+    has not come as far as needed (it is to complete, or to become healthy)."""
+    operation = shell.tree.operations[request]
+    waiting = [node for node in shell.tree.nodes.values() if node.gate is Gate.WAITING]
+    return all(
+        any(under(node.path, path) and _ends_alive(shell, node) for node in waiting)
+        for path, item in operation.items.items()
+        if item.ok is None
+    )
+
+
+def _ends_alive(shell: Shell, node: Node) -> bool:
+    while node.gate is Gate.WAITING and node.gate_for in shell.tree.nodes:
+        node = shell.node(node.gate_for)
+    return node.alive

@@ -1,0 +1,56 @@
+"""Many pipes, and none with anything to say."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from pathlib import Path
+
+from tests.system.logs.playing import Keeper
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_two_thousand_pipes_and_no_cpu_when_idle(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(10_000, hard), hard))
+    keeper = Keeper(tmp_path)
+    try:
+        pipes = [keeper.stream(f"w{number}") for number in range(2000)]
+        for round_ in range(3):
+            for number, pipe in enumerate(pipes):
+                pipe.write(b"%d %d\n" % (number, round_))
+        keeper.drain()
+        assert keeper.process is not None
+        before = _cpu_ticks(keeper.process.pid)
+        threading.Event().wait(2.0)
+        # Half a second after the last write it looks once more whether the disk answers; then it sleeps.
+        assert _cpu_ticks(keeper.process.pid) - before <= 1
+        keeper.done(*pipes)
+        for number in range(2000):
+            assert keeper.log(f"w{number}").read_bytes() == b"".join(b"%d %d\n" % (number, r) for r in range(3))
+    finally:
+        keeper.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_loud_worker_does_not_silence_the_others(keeper: Keeper) -> None:
+    keeper.hear("able")
+    loud, quiet = keeper.stream("loud", max_size=1_000_000, keep=1), keeper.stream("quiet")
+    shout = os.fork()  # noqa: TID251 - a writer that never pauses
+    if shout == 0:
+        block = (b"." * 99 + b"\n") * 650
+        while True:
+            os.write(loud.writer, block)
+    try:
+        for number in range(50):
+            quiet.write(b"%d\n" % number)
+        keeper.done(quiet, timeout=2.0)
+        assert keeper.log("quiet").read_bytes() == b"".join(b"%d\n" % number for number in range(50))
+    finally:
+        os.kill(shout, 9)
+        os.waitpid(shout, 0)
