@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 OURS = 125
 """Exit status when the program never began."""
 
-_OURS_TO_SHARE = ("SUPERVISOR_TREE_NAME", "SUPERVISOR_TREE_CONFIG")
-"""Of our variables, those that the program gets: with SUPERVISOR_TREE_ID the tree would sweep it as one of its own."""
-
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME [-- CMD …]", help="the worker; without CMD its own program is run")
@@ -35,14 +32,14 @@ def run(args: Namespace) -> int:
     try:
         with Root.of(args) as root:
             info = root.ask("exec_info", name=args.name)
-        _become(info, args.rest or info["argv"])
+            environment = _environment(info, args.name, root.target.file)
+        _become(info, args.rest or info["argv"], environment)
     except CommandError as error:
         report(error, as_json=False)
         return OURS
 
 
-def _become(info: dict[str, Any], argv: list[str]) -> NoReturn:
-    environment = _environment(info)
+def _become(info: dict[str, Any], argv: list[str], environment: dict[str, str]) -> NoReturn:
     try:
         os.chdir(info["cwd"])
         if info.get("umask") is not None:
@@ -53,12 +50,11 @@ def _become(info: dict[str, Any], argv: list[str]) -> NoReturn:
         raise CommandError("failed", f"{error.filename or argv[0]}: {error.strerror}") from error
 
 
-def _environment(info: dict[str, Any]) -> dict[str, str]:
-    environment = {
-        name: value
-        for name, value in info["environment"].items()
-        if not name.startswith("SUPERVISOR_TREE_") or name in _OURS_TO_SHARE
-    }
+def _environment(info: dict[str, Any], name: str, file: str) -> dict[str, str]:
+    """The worker's environment, but without what makes a process one of the tree: the tree would sweep it."""
+    environment = {key: value for key, value in info["environment"].items() if not key.startswith("SUPERVISOR_TREE_")}
+    environment["SUPERVISOR_TREE_NAME"] = name
+    environment["SUPERVISOR_TREE_CONFIG"] = info["environment"].get("SUPERVISOR_TREE_CONFIG", file)
     if term := os.environ.get("TERM"):
         environment["TERM"] = term  # the terminal is the caller's
     return environment

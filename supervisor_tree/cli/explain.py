@@ -74,7 +74,7 @@ def _tell(story: dict[str, Any], now: float) -> None:
     for clock, age, (_, text) in zip(clocks, ages, links, strict=True):
         print(f"  {clock:>{max(map(len, clocks))}}  {table.paint(age.ljust(max(map(len, ages))), 'dim')}  {text}")
     if story.get("next"):
-        print(f"  next: {story['next']}")
+        print(f"  → {story['next']}")
 
 
 def _fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -79,13 +79,13 @@ def _follow(place: _Place, choice: Choice, out: _Output, until: int | None, curs
     while True:
         for cursor in place.new_cursors():
             follower.add(cursor)
+            cursors.append(cursor)
         out.name_all(place.names)
         for line in follower.news():
             out.line(line)
         if over:
-            for cursor in cursors:
-                for line in cursor.rest():
-                    out.line(line)
+            for line in (line for cursor in cursors for line in cursor.rest() if choice.wants(line)):
+                out.line(line)
         out.flush()
         if over:
             return
@@ -158,7 +158,8 @@ class _Place:
                 # "web" means all of its instances.
                 fits = [name for name in known if name == word or name.startswith(word + "@")]
                 if not fits:
-                    mend = did_you_mean(word, known) or "`supervisor-tree ctl status` lists the names"
+                    near = did_you_mean(word, {*known, *(name.partition("@")[0] for name in known)})
+                    mend = near or "`supervisor-tree ctl status` lists the names"
                     raise CommandError("no_such_name", f"no worker or job is named {word}", mend)
                 chosen += [name for name in fits if name not in chosen]
         self.names = chosen

@@ -31,8 +31,7 @@ def reload(args: Namespace) -> int:
             data = root.ask("reload", plan=args.plan, idle=progress)
         finally:
             progress.clear()
-    if refused := data.get("error"):
-        raise CommandError(data.get("code") or "config", refused, "nothing was changed")
+    results.refuse(data)
     changes = data.get("changes") or []
     if not args.json:
         shown = changes if args.plan else [change for change in changes if change["action"] != "keep"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from supervisor_tree.cli import table
-from supervisor_tree.cli.errors import DONE, FAILED
+from supervisor_tree.cli.errors import DONE, FAILED, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,21 +15,33 @@ if TYPE_CHECKING:
 
 
 def tell(data: dict[str, Any], done: str, as_json: bool) -> int:
-    """Print an operation's results, ``done`` being the past tense of its verb; returns the exit status."""
+    """Print an operation's results, ``done`` being the past tense of its verb; returns the exit status.
+
+    Raises:
+        CommandError: it was refused as a whole.
+    """
+    refuse(data)
     results = data.get("results") or []
     failed = data.get("state") in ("failed", "cancelled") or not all(result["ok"] for result in results)
     if as_json:
         table.print_json(data)
         return FAILED if failed else DONE
     for result in results:
+        whom = f"{result['name']}: " if result["name"] else ""  # none: it was about the whole tree
         reason = result.get("reason")
         if result["ok"]:
-            print(f"{result['name']}: {done}{f' ({reason})' if reason else ''}")
+            print(f"{whom}{done}{f' ({reason})' if reason else ''}")
         else:
-            print(f"{result['name']}: {table.paint('failed', 'red')}{f' — {reason}' if reason else ''}")
+            print(f"{whom}{table.paint('failed', 'red')}{f' — {reason}' if reason else ''}")
     if not results:
         print(f"{data.get('state') or 'done'}{f': {reason}' if (reason := data.get('reason')) else ''}")
     return FAILED if failed else DONE
+
+
+def refuse(data: dict[str, Any]) -> None:
+    """Raise the `CommandError` of an operation that was refused as a whole, as by a broken file."""
+    if error := data.get("error"):
+        raise CommandError(data.get("code") or "config", error, "nothing was changed")
 
 
 class Progress:

@@ -65,18 +65,19 @@ def remark(child: dict[str, Any], now: float) -> str:
     """Why a child is as it is and what comes next, in a few words."""
     said = []
     reason, hold, last = child.get("reason"), child.get("hold"), child.get("last_exit")
-    if reason and (child["state"] not in _SETTLED or child["type"] == "supervisor"):
+    settled = child["state"] in _SETTLED
+    if reason and (not settled or child["type"] == "supervisor"):
         said.append(reason)
-    elif child["state"] in ("failed", "completed", "backoff") and last:
+    elif last and child["state"] in ("failed", "completed", "backoff"):
         said.append(last["reason"])
-    if hold and not (reason and hold.get("by") and hold["by"] in reason):
+    if hold and (settled or not reason):  # else the reason says it
         why = f": {hold['reason']}" if hold.get("reason") else ""
         said.append(f"{'stop' if hold.get('wish') == 'down' else 'hold'} by {hold.get('by') or 'the tree file'}{why}")
     if child.get("status"):
         said.append(child["status"])
     if child["state"] == "running" and child.get("health") in (False, "unhealthy"):
         said.append("unhealthy")
-    if child["state"] not in (*_SETTLED, "degraded") and child.get("since"):
+    if not settled and child["state"] != "degraded" and child.get("since"):
         said.append(times.relative(times.unix(child["since"]), now))
     if child.get("next_attempt"):
         said.append(f"next try {times.relative(times.unix(child['next_attempt']), now)}")
@@ -85,7 +86,7 @@ def remark(child: dict[str, Any], now: float) -> str:
 
 def _headline(data: dict[str, Any], now: float) -> None:
     state = table.state(data["state"])
-    since = f" for {times.span(max(0.0, now - times.unix(data['since'])))}" if data.get("since") else ""
+    since = f" for {times.age(data['since'], now)}" if data.get("since") else ""
     print(
         f"{table.paint(data['tree'], 'bold')} {table.paint(state.text, state.colour)}{since}"
         f" · {data['file']} · keeper {data['keeper']}, root {data['root']}"
@@ -127,7 +128,7 @@ def _number(value: int | None) -> str:
 def _up(child: dict[str, Any], now: float) -> str:
     if child["state"] not in ("running", "degraded") or not child.get("since"):
         return "-"
-    return times.span(max(0.0, now - times.unix(child["since"])))
+    return times.age(child["since"], now)
 
 
 VERBS: dict[str, tuple[Callable[[ArgumentParser], None], Callable[[Namespace], int]]] = {

@@ -43,9 +43,9 @@ def module(name: str) -> list[str]:
     With ``-P`` the folder in which `start` is called is no place to import from: a user's ``json.py`` or ``config/``
     there must not become the root's. Only where this package itself is found just there (a checkout) it has to be.
     """
-    package_is_in = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    found_elsewhere = package_is_in in sys.path[1:] or sys.path[0] != package_is_in
-    return [sys.executable, *(["-P"] if found_elsewhere else []), "-m", name]
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    only_here = not sys.flags.safe_path and sys.path[0] == home and home not in sys.path[1:]
+    return [sys.executable, *([] if only_here else ["-P"]), "-m", name]
 
 
 class _Follower:

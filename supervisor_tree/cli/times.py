@@ -114,9 +114,6 @@ def relative(at: float, now: float) -> str:
     return f"in {span(distance)}" if distance > 0 else f"{span(-distance)} ago"
 
 
-def when(text: str | None, now: float) -> str:
-    """A time as the tree tells it (RFC 3339, or None) for people: local, with how long ago."""
-    if not text:
-        return "at an unknown time"
-    at = unix(text)
-    return f"{clock(at, now)} ({relative(at, now)})"
+def age(since: str, now: float) -> str:
+    """How long ago ``since`` (RFC 3339) was, in whole seconds at the finest."""
+    return span(int(max(0.0, now - unix(since))))

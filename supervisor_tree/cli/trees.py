@@ -35,7 +35,12 @@ def run(args: Namespace) -> int:
     elif trees:
         at = times.now()
         rows = [
-            (tree.name, str(tree.keeper), times.span(at - times.unix(tree.since)) if tree.since else "?", tree.file)
+            (
+                tree.name,
+                str(tree.keeper),
+                times.age(tree.since, at) if tree.since else "?",
+                tree.file,
+            )
             for tree in trees
         ]
         table.show(("TREE", "KEEPER", "UP", "FILE"), rows, right=("KEEPER",))

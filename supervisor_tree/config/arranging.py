@@ -90,11 +90,12 @@ class Arrangement:
         for supervisor, names in self.children.items():
             self.parent.update(dict.fromkeys(names, supervisor))
         self._number()
+        judged: set[str] = set()
         for name in [*loader.supervisors, *workers]:
             if name in self.order:
                 continue
             if name in self.parent:
-                self._complain_of_loop(name)
+                self._complain(name, judged)
             elif name not in loader.broken:
                 loader.remarks.append(
                     ((self.kind(name), name), "is in no list of children, so it is no part of the tree")
@@ -172,14 +173,20 @@ class Arrangement:
                 continue
             stack += [(child, depth + 1) for child in reversed(below)]
 
-    def _complain_of_loop(self, name: str) -> None:
-        """A name that has a parent and is not reached hangs below itself, or below such a one, or below a stray."""
-        seen = [name]
-        while (above := self.parent.get(seen[-1])) and above not in seen:
-            seen.append(above)
-        if above == name:
-            way = " → ".join([*reversed(seen), seen[-1]])
-            self.problem(("supervisors", name, "children"), f"is below itself: {way}")
+    def _complain(self, name: str, judged: set[str]) -> None:
+        """A name that has a parent and is not reached hangs in a loop, or below one, or below a stray."""
+        way = {name: 0}
+        above = self.parent.get(name)
+        while above and above not in way and above not in judged and above not in self.order:
+            way[above] = len(way)
+            above = self.parent.get(above)
+        judged.update(way)
+        if above is not None and above in way:
+            loop = list(way)[way[above] :]
+            for number, one in enumerate(loop):
+                around = [*reversed([*loop[number:], *loop[:number]]), loop[number - 1]]
+                shown = " → ".join(around) if len(loop) < 8 else f"{around[0]} → … → {around[-2]} → {around[-1]}"
+                self.problem(("supervisors", one, "children"), f"is below itself: {shown}")
         elif above is None and name not in self.loader.broken:
             self.loader.remarks.append(((self.kind(name), name), "is below a supervisor that is no part of the tree"))
 

@@ -50,6 +50,9 @@ Rule = Callable[["Tree", Node, Any], None]
 def handle(tree: Tree, event: Any) -> None:
     """Find whom ``event`` is about, and apply the table."""
     kind = type(event)
+    if tree.ended:
+        _too_late(tree, event)
+        return
     if kind in _OF_AN_INCARNATION:
         node = tree.nodes.get(event.path)
         if node is not None and node.incarnation != event.incarnation:
@@ -69,6 +72,17 @@ def handle(tree: Tree, event: Any) -> None:
         TABLE[kind][node.state](tree, node, event)
 
 
+def _too_late(tree: Tree, event: Any) -> None:
+    """The tree has ended: nothing happens any more, but nobody waits for an answer in vain."""
+    request = getattr(event, "request", "")
+    if not request:
+        return
+    if isinstance(event, calls.Call):
+        tree.reply(request, "noproc")
+    else:
+        tree.reply(request, [{"name": path, "ok": False, "reason": "the tree has ended"} for path in getattr(event, "paths", ())])
+
+
 def _is_due(tree: Tree, node: Node, timer: str) -> bool:
     """Whether ``timer`` is armed and due; it is armed no longer."""
     timers = node.timers
@@ -84,18 +98,19 @@ def _handle_request(tree: Tree, request: wishes.Request) -> None:
     if request.request in tree.operations:
         return
     operation = operations.begin(tree, request.request)
-    for node in wishes.subjects(tree, request, operation):
+    nodes = wishes.subjects(tree, request, operation)
+    for node in nodes:
         if isinstance(request, ev.StopRequested):
             operations.expect(tree, operation, node.path, "stop")
         elif isinstance(request, ev.HoldRequested | ev.ReleaseRequested):
             operations.settle(tree, operation, node.path)
         elif node.wish == "up" or node.path in request.paths:
-            again = isinstance(request, ev.RestartRequested) and node.state in (State.STARTING, State.UP)
+            again = isinstance(request, ev.RestartRequested) and node.alive
             operations.expect(tree, operation, node.path, "start", node.incarnation if again else -1)
+    for node in nodes:
         TABLE[type(request)][node.state](tree, node, request)
     tree.settle()
-    if request.request in tree.operations:
-        operations.conclude(tree, operation)
+    operations.conclude(tree, operation)
 
 
 # Rules. The names say what has happened, and to whom.
@@ -242,7 +257,7 @@ def try_again(tree: Tree, node: Node, event: ev.TimerFired) -> None:
     if event.timer == "restart":
         wishes.due(tree, node)
     elif event.timer == "retry":
-        supervising.decide(tree, node)
+        supervising.retry(tree, node)
 
 
 def try_once_more(tree: Tree, node: Node, event: ev.TimerFired) -> None:

@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
 def obstacle(tree: Tree, node: Node) -> tuple[Gate, str | None] | None:
     """The first closed gate before ``node`` and, of a `waiting` one, the path that it waits for."""
-    if node.wish == "down":
-        return Gate.STOPPED, None
-    if held(node):
-        return Gate.HELD, None
+    wished = taken_down(tree, node)
+    if wished is not None:
+        return wished, None
     if node.gate is Gate.FAILED:
         return Gate.FAILED, node.gate_for
     if tree.leaving and (old := tree.leaving.get(node.name)) is not None and old != node.path:
@@ -47,6 +46,17 @@ def obstacle(tree: Tree, node: Node) -> tuple[Gate, str | None] | None:
     return None
 
 
+def taken_down(tree: Tree, node: Node) -> Gate | None:
+    """What the operator wishes of this child, or of a supervisor above it: stopped, held, or None."""
+    found = Gate.STOPPED if tree.ending else None
+    above: Node | None = node
+    while above is not None and found is not Gate.STOPPED:
+        if above.wish != "up":
+            found = Gate.STOPPED if above.wish == "down" else Gate.HELD
+        above = above.parent
+    return found
+
+
 def held(node: Node) -> bool:
     """Whether the operator holds this child or a supervisor above it."""
     above: Node | None = node
@@ -57,9 +67,9 @@ def held(node: Node) -> bool:
     return False
 
 
-def startable(node: Node) -> bool:
+def startable(tree: Tree, node: Node) -> bool:
     """Whether nothing but a need keeps ``node`` down: a delay before its start makes sense."""
-    return node.wish == "up" and node.gate is not Gate.FAILED and not held(node)
+    return node.gate is not Gate.FAILED and taken_down(tree, node) is None
 
 
 def close(tree: Tree, node: Node, gate: Gate, waits_for: str | None) -> None:

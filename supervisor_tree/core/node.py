@@ -71,6 +71,8 @@ class Walk(Struct):
     owner: str | None = None
     """The child whose failure began this round, and whose backoff the round waits for."""
     delay: float = 0.0
+    keep: bool = False
+    """An operator's round: temporary children are restarted, too, not dropped."""
 
     def covers(self, rank: int) -> bool:
         """Whether the child of this rank is in a set that is being stopped."""

@@ -72,7 +72,7 @@ def conclude(tree: Tree, operation: Operation) -> None:
     """The operation is made up: look at each item once, and reply if nothing is left to wait for."""
     for path, item in list(operation.items.items()):
         if item.ok is None:
-            _look(tree, operation, path, item, tree.nodes.get(path))
+            _look(tree, operation, path)
     operation.open -= 1
     tree.touch_key(f"operation/{operation.request}")
     reply_if_done(tree, operation)
@@ -94,25 +94,22 @@ def observe(tree: Tree, node: Node) -> None:
     while place is not None:
         for request in list(tree.watchers.get(place.path, ())):
             operation = tree.operations[request]
-            _look(tree, operation, place.path, operation.items[place.path], place)
-            reply_if_done(tree, operation)
+            if operation.items[place.path].goal == "start":
+                tree.stirred.add((request, place.path))
+            else:
+                _look(tree, operation, place.path)
+                reply_if_done(tree, operation)
         place = place.parent
 
 
-def give_up_on_the_idle(tree: Tree) -> None:
-    """When an event has been handled: a start that is waited for at a child that is down must be on its way."""
-    for path in list(tree.watchers):
-        node = tree.nodes.get(path)
-        if node is not None and node.state is State.DOWN and node.gate is None and not _to_be_started(node):
-            failed(tree, node, node.reason or "it is down")
-
-
-def _to_be_started(node: Node) -> bool:
-    """Whether a pass of its supervisor is going to start it."""
-    sup = node.parent
-    if sup is None or sup.walk is None or sup.walk.end:
-        return sup is not None and sup.state is State.STARTING and sup.walk is None
-    return sup.walk.task == "stop" or node.rank > sup.walk.cursor
+def review(tree: Tree) -> None:
+    """An event has been handled: what has become of the starts that it concerned, and of those before a gate."""
+    stirred, tree.stirred = tree.stirred, set()
+    for request, path in sorted(stirred):
+        operation = tree.operations.get(request)
+        if operation is not None and path in operation.items:
+            _look(tree, operation, path)
+            reply_if_done(tree, operation)
 
 
 def failed(tree: Tree, node: Node, reason: str) -> None:
@@ -181,63 +178,87 @@ def _unwatch(tree: Tree, operation: Operation, path: str) -> None:
             del tree.watchers[path]
 
 
-def _look(tree: Tree, operation: Operation, path: str, item: Item, node: Node | None) -> None:
+def _look(tree: Tree, operation: Operation, path: str) -> None:
+    """Settle one item, if it has come to its end."""
+    item, node = operation.items[path], tree.nodes.get(path)
     if item.ok is not None:
         return
-    if item.goal == "reload":
-        if node is None:
-            settle(tree, operation, path)
-    elif node is None:
-        settle(tree, operation, path, None if item.goal == "stop" else "no such name")
+    if node is None:
+        settle(tree, operation, path, "no such name" if item.goal == "start" else None)
     elif item.goal == "stop":
         if node.state is State.DOWN:
             settle(tree, operation, path)
-    elif node.incarnation > item.after:
-        outlook = started(tree, node)
-        if outlook is True:
-            settle(tree, operation, path)
-        elif isinstance(outlook, str):
-            settle(tree, operation, path, outlook)
+    elif item.goal == "start" and (node.incarnation > item.after or node.state is State.DOWN):
+        outlook = _outlook(tree, operation, node)
+        if outlook is not False:
+            settle(tree, operation, path, None if outlook is True else outlook)
 
 
-def started(tree: Tree, node: Node) -> bool | str:
+def _outlook(tree: Tree, operation: Operation, node: Node) -> bool | str:
     """True: as far as a start is to come. False: on its way. Else why it will not come there by itself."""
+    last = tree.nodes.get(tree.late.pop((operation.request, node.path), ""))
+    if last is not None and last is not node and last.alive and _started(tree, last) is False:
+        tree.late[operation.request, node.path] = last.path
+        return False
+    late: list[Node] = []
+    outlook = _started(tree, node, late)
+    if outlook is False:
+        tree.late[operation.request, node.path] = late[0].path
+        if late[0].state is State.DOWN:
+            tree.stirred.add((operation.request, node.path))
+    return outlook
+
+
+def _started(tree: Tree, node: Node, late: list[Node] | None = None) -> bool | str:
+    """As `_outlook`; the first that is on its way is put into ``late``."""
+    outlook: bool | str = True
     if node.state is State.DOWN:
-        return _behind_gate(tree, node)
-    if node.state is not State.UP:
-        return False
-    if not node.is_supervisor:
-        return node.ready
-    if node.walk is not None and node.walk.task == "start":
-        return False
-    for child in node.order:
-        if child.state is State.RESTARTING:
-            return f"{child.name}: {child.reason or 'ended'}, to be tried again"
-        if child.wish == "up" and (child.alive or child.gate is not None):
-            outlook = started(tree, child)
-            if outlook is not True:
-                return outlook if outlook is False else f"{child.name}: {outlook}"
-    return True
+        outlook = _behind_gate(tree, node, set())
+    elif node.state is State.RESTARTING:
+        outlook = f"{node.reason or 'ended'}; to be tried again"
+    elif node.state is not State.UP or (not node.is_supervisor and not node.ready):
+        outlook = False
+    elif node.walk is not None and node.walk.task == "start":
+        outlook = False
+    else:
+        for child in node.order:
+            if child.wish == "up" and (child.alive or child.gate is not None or child.state is State.RESTARTING):
+                below = _started(tree, child, late)
+                if below is not True:
+                    return below if below is False else f"{child.name}: {below}"
+    if outlook is False and late is not None:
+        late.append(node)
+    return outlook
 
 
-def _behind_gate(tree: Tree, node: Node) -> bool | str:
+def _behind_gate(tree: Tree, node: Node, seen: set[str]) -> bool | str:
+    """The outlook of a child that is down."""
     if node.gate is Gate.HELD:
         return f"held: {node.gate_for}" if node.gate_for else "held"
+    if node.gate is Gate.FAILED:
+        return f"failed: {node.gate_for}"
     if node.gate is Gate.STOPPED:
         return "stopped"
-    if node.gate is not Gate.WAITING or node.gate_for is None:
-        return False
-    needed = tree.nodes.get(node.gate_for)
+    if node.gate is None:
+        return False if _to_be_started(node) else node.reason or "it is down"
+    seen.add(node.path)
+    needed = tree.nodes.get(node.gate_for or "")
     if needed is None or needed.alive:
         return False
-    if needed.state is State.DOWN and needed.gate is Gate.WAITING:
-        return _behind_gate(tree, needed)
-    if needed.state is State.DOWN and needed.then is None and needed.gate is None and not _settled_down(needed):
+    if needed.path in seen:
+        return f"waiting for {needed.name}, which waits for it"
+    if needed.state is State.RESTARTING:
+        return f"waiting for {needed.name}, which is to be restarted"
+    if needed.gate is Gate.WAITING or _to_be_started(needed):
+        return _behind_gate(tree, needed, seen)
+    return f"waiting for {needed.name}, which is down"
+
+
+def _to_be_started(node: Node) -> bool:
+    """Whether a pass of its supervisor is going to start a child that is down."""
+    sup = node.parent
+    if sup is None or sup.state not in (State.STARTING, State.UP):
         return False
-    word = "is to be restarted" if needed.state is State.RESTARTING else "is down"
-    return f"waiting for {needed.name}, which {word}"
-
-
-def _settled_down(node: Node) -> bool:
-    """Down, and not just passing through on the way to a start."""
-    return node.wish != "up" or node.failed or node.completed or not node.listed
+    if sup.walk is None:
+        return sup.state is State.STARTING
+    return sup.walk.task == "stop" or node.rank > sup.walk.cursor

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from supervisor_tree.core.tree import Tree
 
 
-def begin(tree: Tree, owner: Node, delay: float) -> None:
+def begin(tree: Tree, owner: Node, delay: float, *, keep: bool = False) -> None:
     """A round, because of ``owner``: stop what its strategy ties to it, wait ``delay`` seconds, start all of it."""
     sup = owner.parent
     assert sup is not None
@@ -33,7 +33,7 @@ def begin(tree: Tree, owner: Node, delay: float) -> None:
     if sup.walk is not None and sup.walk.task == "stop":
         first = min(first, sup.walk.first)
         delay = max(delay, sup.walk.delay)
-    sup.walk = Walk(task="stop", first=first, cursor=LAST, owner=owner.path, delay=delay)
+    sup.walk = Walk(task="stop", first=first, cursor=LAST, owner=owner.path, delay=delay, keep=keep)
     tree.note("round_began", sup, {"strategy": sup.supervisor.strategy.value, "child": owner.path})
     step(tree, sup)
 
@@ -79,10 +79,11 @@ def _step_stop(tree: Tree, sup: Node, walk: Walk) -> None:
             tree.enter(child, State.DOWN)
             continue
         walk.cursor = child.rank
+        then = Then.RESTART if walk.keep else Then.STAY
         if child.state is not State.STOPPING:
-            stopping.stop(tree, child, Then.STAY)
+            stopping.stop(tree, child, then)
         elif child.then is not Then.STAY:
-            stopping.join(tree, child, Then.STAY)
+            stopping.join(tree, child, then)
         return
     if walk.end:
         stopping.finish(tree, sup)
@@ -93,7 +94,7 @@ def _step_stop(tree: Tree, sup: Node, walk: Walk) -> None:
 def _stopped(tree: Tree, sup: Node, walk: Walk) -> None:
     """The set is stopped: the delay, or the start."""
     owner = tree.nodes.get(walk.owner) if walk.owner is not None else None
-    if walk.delay > 0 and owner is not None and owner.state is State.DOWN and gates.startable(owner):
+    if walk.delay > 0 and owner is not None and owner.state is State.DOWN and gates.startable(tree, owner):
         sup.walk = None
         wait(tree, owner, walk.delay)
         return

@@ -97,3 +97,4 @@ def load(tree: Tree, items: dict[str, bytes]) -> None:
         for path, item in operation.items.items():
             if item.ok is None:
                 tree.watchers.setdefault(path, {})[operation.request] = None
+                tree.stirred.add((operation.request, path))

@@ -81,6 +81,7 @@ def kill(tree: Tree, sup: Node) -> None:
             continue
         elif child.is_supervisor and not unanswered(child):
             child.then = Then.STAY
+            tree.touch(child)
             kill(tree, child)
         else:
             child.then = Then.STAY
@@ -95,6 +96,7 @@ def finish(tree: Tree, sup: Node) -> None:
     """Nothing is left below a supervisor that was ending: it has ended."""
     for child in list(sup.order):
         tree.abandon(child, f"its supervisor {sup.name} ended")
+        tree.disarm(child, "again")
         if child.own_spec is not None:
             tree.remove(child)
     killed, began = sup.killed, sup.begun

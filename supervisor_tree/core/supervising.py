@@ -62,7 +62,7 @@ def failed(tree: Tree, child: Node, reason: Any) -> None:
         child.failed = True
         _go_on(tree, child)
         stopping.delist(tree, child)
-    elif not gates.startable(child):
+    elif not gates.startable(tree, child):
         starting.start(tree, child)
     else:
         if _under_way(sup, child) and sup.is_ordered:
@@ -102,7 +102,7 @@ def ended(tree: Tree, child: Node, exit: Exit) -> None:
             _ended_for_good(child, exit)
             stopping.delist(tree, child)
     elif restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not exit.normal):
-        if gates.startable(child):
+        if gates.startable(tree, child):
             decide(tree, child)
         else:
             starting.start(tree, child)
@@ -156,6 +156,23 @@ def removed(tree: Tree, child: Node, _: Any = None) -> None:
             starting.start(tree, heir)
 
 
+def overtaken(sup: Node, child: Node) -> bool:
+    """Whether a pass is about to stop the child, or to start it in its turn: no restart of its own, then."""
+    if sup.state is State.STOPPING:
+        return True
+    walk = sup.walk
+    return walk is not None and sup.is_ordered and (walk.covers(child.rank) or child.rank > walk.cursor)
+
+
+def retry(tree: Tree, child: Node) -> None:
+    """The message to itself is served: the failed start is tried again, which counts."""
+    assert child.parent is not None
+    if overtaken(child.parent, child):
+        tree.enter(child, State.DOWN)
+    else:
+        decide(tree, child)
+
+
 def decide(tree: Tree, child: Node) -> None:
     """A restart: counted against the intensity, delayed by the ladder, done as the strategy says."""
     sup = child.parent
@@ -171,11 +188,9 @@ def decide(tree: Tree, child: Node) -> None:
             give_up(tree, sup, child)
             return
     delay = climb(tree, child)
-    if sup.is_ordered:
-        if sup.walk is not None and sup.walk.task == "start" and child.rank > sup.walk.cursor:
-            # Not yet come to by the start under way, which will start it.
-            tree.enter(child, State.DOWN)
-            return
+    if overtaken(sup, child):
+        tree.enter(child, State.DOWN)
+    elif sup.is_ordered:
         rounds.begin(tree, child, delay)
     elif delay > 0:
         rounds.wait(tree, child, delay)
@@ -290,6 +305,9 @@ def gate(tree: Tree, node: Node, _: Any = None) -> None:
             operations.observe(tree, waiter)
         elif may_start(waiter):
             starting.start(tree, waiter)
+        else:
+            # A pass is about to stop or start it, or it was stopped with its supervisor.
+            gates.forget(tree, waiter)
 
 
 def may_start(child: Node) -> bool:

@@ -53,6 +53,10 @@ class Tree:
         # What follows from the nodes and is not written down:
         self.watchers: dict[str, dict[str, None]] = {}
         """Path → the operations that wait for something there."""
+        self.stirred: set[tuple[str, str]] = set()
+        """The starts to be reviewed when the event has been handled: request and path."""
+        self.late: dict[tuple[str, str], str] = {}
+        """Of each: whom it was seen to wait for last."""
         self.waiters: dict[str, dict[str, None]] = {}
         """Path → those whose gate waits for it."""
         self.leaving: dict[str, str] = {}
@@ -131,8 +135,8 @@ class Tree:
         while agenda:
             fact, node, details = agenda.popleft()
             REACTIONS[fact](self, node, *details)
-        if self.operations:
-            operations.give_up_on_the_idle(self)
+        if self.stirred:
+            operations.review(self)
 
     def do(self, effect: Effect) -> None:
         self._effects.append(effect)

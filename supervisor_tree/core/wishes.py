@@ -20,7 +20,7 @@ from supervisor_tree.core.events import (
     WishWord,
 )
 from supervisor_tree.core.node import Gate, Node, State, Then
-from supervisor_tree.core.supervising import may_start, tied_to
+from supervisor_tree.core.supervising import may_start, overtaken, tied_to
 
 if TYPE_CHECKING:
     from supervisor_tree.core.operations import Operation
@@ -129,15 +129,20 @@ def start_stopping(tree: Tree, node: Node, request: StartRequested | RestartRequ
 def start_restarting(tree: Tree, node: Node, request: StartRequested | RestartRequested) -> None:
     """Without waiting for the rest of the delay."""
     _wish_up(tree, node, request)
+    if node.parent is not None and node.parent.state is State.STOPPING:
+        _refuse(tree, node, request, "its supervisor is stopping")
     due(tree, node)
 
 
 def restart_alive(tree: Tree, node: Node, request: RestartRequested) -> None:
     _wish_up(tree, node, request)
     sup = node.parent
-    if request.tied and sup is not None and sup.is_ordered:
-        if sup.walk is None:
-            rounds.begin(tree, node, 0.0)
+    if tree.ending or (sup is not None and sup.state is State.STOPPING):
+        _refuse(tree, node, request, "its supervisor is stopping")
+    elif gates.taken_down(tree, node) is not None:
+        _refuse(tree, node, request, "a supervisor above it is held")
+    elif request.tied and sup is not None and sup.is_ordered:
+        rounds.begin(tree, node, 0.0, keep=True)
     else:
         stopping.stop(tree, node, Then.RESTART)
 
@@ -145,10 +150,10 @@ def restart_alive(tree: Tree, node: Node, request: RestartRequested) -> None:
 def due(tree: Tree, node: Node) -> None:
     """The delay of a child that is `State.RESTARTING` is over: it is started, and what is tied to it."""
     sup = node.parent
-    if sup is None or not sup.is_ordered:
-        starting.start(tree, node)
-    elif sup.walk is not None and sup.walk.task == "start" and node.rank > sup.walk.cursor:
+    if sup is not None and overtaken(sup, node):
         tree.enter(node, State.DOWN)
+    elif sup is None or not sup.is_ordered:
+        starting.start(tree, node)
     else:
         rounds.begin(tree, node, 0.0)
 

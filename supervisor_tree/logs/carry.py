@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from supervisor_tree.logs.memo import Memo
     from supervisor_tree.logs.streams import Stream
+
     Tee = Callable[[int, int, int], int | None]
 
 CHUNK = 1 << 20

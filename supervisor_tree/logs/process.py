@@ -279,8 +279,9 @@ class Logger:
         from supervisor_tree.keeper import record, sweep
 
         if self._link is not None:
-            self._link.close()
-            self._link = None
+            # What the keeper handed over last may be on its way still: pipes with last words.
+            self._talk(self._link)
+            self._cut_off()
         self._mover.ask(self._mover.go_on)
         if self._tree_id:
             sweep.kill_all(self._tree_id, record.rows(self._table.lines))

@@ -89,8 +89,8 @@ def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Map
         plan = config.load(_files(arguments, environ), environ, arguments.names)
     except config.ConfigError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
-    for warning in plan.warnings:
+        return 4 if isinstance(error, config.UnknownName) else 2
+    for warning in (*plan.warnings, *plan.not_yet):
         sys.stderr.write(f"{warning}\n")
     try:
         files.make_folders(plan)
@@ -170,6 +170,10 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
     shell.spawning.resume()
     for head in hello["events"]:
         shell.on_event_frame(head)
+    if any(operation.state == "running" for operation in shell.operations.all.values()):
+        from supervisor_tree.root.verbs import configuration
+
+        configuration.resume(shell)
 
 
 def _live(

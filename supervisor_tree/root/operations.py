@@ -30,6 +30,9 @@ class Operation(msgspec.Struct):
     results: list[dict[str, Any]] = []
     data: dict[str, Any] = {}
     """What the answer says beside the results."""
+    edit: dict[str, Any] = {}
+    """What a reload does to `added.toml` first, so that a new root can begin it anew: `{toml, to}` is added,
+    `{names}` are removed, or, once that is worked out, `{whole}` is the file's text."""
 
     def answer(self) -> dict[str, Any]:
         """The JSON of an operation's end."""
@@ -52,6 +55,10 @@ class Operations:
 
     def begin(self, operation: Operation) -> None:
         self.all[operation.id] = operation
+        self._changed.add(operation.id)
+
+    def changed(self, operation: Operation) -> None:
+        """Have the next commit carry what was changed in it."""
         self._changed.add(operation.id)
 
     def join(self, id_: str, client: bytes) -> None:

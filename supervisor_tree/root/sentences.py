@@ -17,10 +17,13 @@ def concerns(line: Line, names: set[str]) -> bool:
         return True
     if line["event"] in _WHOLE:
         return True
+    if line["event"] == "asked_for" and line.get("command") in _WISHING:
+        return False  # the change of the wish says the same, with who and why
     listed = [*(line.get("paths") or ()), *(line.get("names") or ())]
     return any(str(each).rpartition("/")[2] in names for each in listed)
 
 
+_WISHING = {"start", "stop", "hold", "release"}
 _WHOLE = {"tree_started", "shutdown_requested", "root_replaced", "tree_ended", "reload_refused"}
 
 
@@ -65,7 +68,11 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     ),
     "ready": lambda line: f"{line['name']} became ready",
     "child_exited": lambda line: f"{line['name']} ended: {line.get('exit')}",
-    "stopped": lambda line: f"{line['name']} was stopped: {line.get('exit')}",
+    "stopped": lambda line: (
+        f"{line['name']} was stopped: {line['exit']}"
+        if line.get("exit")
+        else f"{line['name']} is not started: {line.get('reason') or _by(line).lstrip(': ') or 'it is to be down'}"
+    ),
     "completed": lambda line: f"{line['name']} has completed: {line.get('exit')}",
     "failed": lambda line: f"{line['name']} has failed: {line.get('exit')}",
     "kill_requested": lambda line: f"{line['name']} is to be killed: {line.get('reason')}",

@@ -26,7 +26,7 @@ from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
 from supervisor_tree.root.directory import Directory
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
-from supervisor_tree.root.operations import Operations
+from supervisor_tree.root.operations import Operations, State
 from supervisor_tree.root.spawning import Spawning
 from supervisor_tree.root.timers import Timers
 from supervisor_tree.root.usage import Usage
@@ -89,6 +89,8 @@ class Shell:
         """``[name, incarnation, pid, start]`` of each running worker: a hint for the sweep after the keeper's death."""
         self.waits: dict[str, bytes] = {}
         """`wait` requests that are not answered yet, and their clients."""
+        self.reloading = asyncio.Lock()
+        """Whoever reads the configuration anew and makes it the plan."""
         self.wishes_file = wishes.WishesFile(self)
         self._specs: dict[str, ChildSpec] = {}
         self._specs_of: Plan | None = None
@@ -239,13 +241,17 @@ class Shell:
     def _reply(self, effect: fx.Reply) -> None:
         results = effect.result
         if not isinstance(results, list) or any(not isinstance(result, dict) for result in results):
-            results = [{"name": None, "ok": not _failed(effect.result), "reason": _failed(effect.result)}]
+            operation = self.operations.all.get(effect.request)
+            name = operation.names[0] if operation is not None and operation.names else None
+            reason = _failed(effect.result)
+            results = [{"name": name, "ok": reason is None, "reason": reason}]
         named = [{**result, "name": self.bare(result["name"]) if result["name"] else None} for result in results]
-        self.end_operation(effect.request, named)
+        cancelled = any(result["reason"] == "cancelled" for result in named)
+        self.end_operation(effect.request, named, "cancelled" if cancelled else None)
 
-    def end_operation(self, id_: str, results: list[dict[str, Any]]) -> None:
-        """End an operation and answer whoever waits for it, once committed."""
-        clients = self.operations.end(id_, results, time.time())
+    def end_operation(self, id_: str, results: list[dict[str, Any]], state: State | None = None) -> None:
+        """End an operation and answer whoever waits for it, once committed. ``state`` None: as its results are."""
+        clients = self.operations.end(id_, results, time.time(), state)
         operation = self.operations.all.get(id_)
         if operation is None or self.control is None:
             return
@@ -368,7 +374,14 @@ def _specs_below(spec: SupervisorSpec, path: str) -> Iterator[tuple[str, ChildSp
 
 
 def _failed(result: Any) -> str | None:
-    """What is wrong in an OTP answer, or None."""
-    if isinstance(result, list | tuple) and result and result[0] == "error":
-        return str(result[1])
+    """What is wrong in an OTP answer, in words, or None."""
+    match result:
+        case ["error", ["already_started", pid]]:
+            return f"runs already (pid {pid})"
+        case ["error", "already_present"]:
+            return "is there already, and not running: `ctl start` it"
+        case ["error", [reason, ["child", _]]] | ["error", reason]:
+            return str(reason).replace("_", " ")
+        case "noproc":
+            return "its supervisor does not run"
     return None

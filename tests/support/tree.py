@@ -154,6 +154,14 @@ class Tree:
         file = self.state_dir / "logs" / f"{name}.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
+    def journal(self, event: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
+        """The journal's lines that are on disk, oldest first; of this event and about this name where given."""
+        lines: list[dict[str, Any]] = []
+        for file in sorted((self.state_dir / "journal").glob("[0-9]*.jsonl")):
+            # A line that is just being written has no end yet.
+            lines += [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [line for line in lines if event in (None, line["event"]) and name in (None, line["name"])]
+
     # Asking
 
     def ask(self, command: str, patience: float = PATIENCE, **args: Any) -> Any:
@@ -224,6 +232,20 @@ class Tree:
             return child
 
         found = eventually(fits, lambda: f"{name}: {fields}; it is {self.child(name)}", timeout)
+        assert found is not None
+        return found
+
+    def wait_new_root(self, old: int, timeout: float = 3.0) -> int:
+        """The pid of the root that answers after ``old``. Promised is 1 s; a loaded machine is given more."""
+
+        def answers() -> int | None:
+            # Asked with little patience: a request to the old one's socket is never answered.
+            with contextlib.suppress(AssertionError):
+                root = int(self.ask("status", 0.3, names=[])["root"])
+                return root if root != old else None
+            return None
+
+        found = eventually(answers, f"a new root after {old}", timeout)
         assert found is not None
         return found
 

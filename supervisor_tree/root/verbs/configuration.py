@@ -77,12 +77,24 @@ def _warnings(plan: config.Plan) -> list[str]:
     return [str(warning) for warning in plan.warnings]
 
 
-async def _reload(shell: Shell, operation: Operation, extra: list[tuple[str, str]] | None = None) -> None:
+async def _reload(shell: Shell, operation: Operation) -> None:
+    # One after the other: a plan read before another one's change was made would undo it.
+    async with shell.reloading:
+        await _reload_now(shell, operation)
+
+
+async def _reload_now(shell: Shell, operation: Operation) -> None:
     try:
-        new = await _load(shell, extra or [])
-        if extra:
-            for path, text in extra:
-                await shell.loop.run_in_executor(None, files.replace, path, text.encode())
+        text = await shell.loop.run_in_executor(None, _added_text, shell, operation)
+        if text is None:
+            new = await _load(shell, [])
+        else:
+            # Committed before the file is written: should this root die, the next one writes the same.
+            operation.edit = {"whole": text}
+            shell.operations.changed(operation)
+            shell.flush()
+            new = await _load(shell, [(_added_file(shell), text)])
+            await shell.loop.run_in_executor(None, files.replace, _added_file(shell), text.encode())
     except (RootError, OSError) as error:
         operation.data = {"error": str(error), "code": error.code if isinstance(error, RootError) else "failed"}
         shell.note("reload_refused", None, error=str(error))
@@ -98,6 +110,7 @@ async def _reload(shell: Shell, operation: Operation, extra: list[tuple[str, str
 def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
     """Make ``new`` the plan of this tree; ends the operation when the core is done with it."""
     changes = _changes(shell.plan, new)
+    config.carry(shell.plan, new)
     shell.plan = new
     shell.spawning.replan()
     shell.state("plan", msgspec.json.encode(new))
@@ -128,6 +141,15 @@ def reload_by_signal(shell: Shell) -> None:
     shell.loop.create_task(_reload(shell, operation))
 
 
+def resume(shell: Shell) -> None:
+    """After a root's death: what it was reading when it died, its core never heard of; it is read again."""
+    known = set(shell.tree.pending_requests())
+    for operation in shell.operations.all.values():
+        if operation.state == "running" and operation.command in ("reload", "add", "remove"):
+            if operation.id not in known:
+                shell.loop.create_task(_reload(shell, operation))
+
+
 def add(shell: Shell, request: Request, client: bytes) -> Operation:
     """Tables of a tree file into `added.toml` (``to``: under that supervisor), or one instance of a template.
 
@@ -153,14 +175,22 @@ def add(shell: Shell, request: Request, client: bytes) -> Operation:
             code="refused",
             mend="`ctl remove` it first, or edit the tree file and `ctl reload`",
         )
-    path = _added_file(shell)
-    old = _read(path)
     operation = begin(shell, request, named)
+    operation.edit = {"toml": text, "to": request.text("to") or None}
     shell.note("asked_for", None, command="add", names=named, by=request.by, operation=operation.id)
-    to = request.text("to")
-    joined = config.added.join(old, text, to or None, shell.plan)
-    shell.loop.create_task(_reload(shell, operation, [(path, joined)]))
+    shell.loop.create_task(_reload(shell, operation))
     return operation
+
+
+def _added_text(shell: Shell, operation: Operation) -> str | None:
+    """What `added.toml` is to hold for this operation; None: it stays as it is."""
+    edit = operation.edit
+    if not edit or "whole" in edit:
+        return edit.get("whole")
+    old = _read(_added_file(shell))
+    if "toml" in edit:
+        return config.added.join(old, edit["toml"], edit["to"], shell.plan)
+    return config.added.without(old, edit["names"])
 
 
 def _read(path: str) -> str:
@@ -220,7 +250,8 @@ def remove(shell: Shell, request: Request, client: bytes) -> Operation:
             if path is not None:
                 shell.tell(ev.TerminateChildCalled(request.id, path.rpartition("/")[0], name))
                 shell.plan.workers.pop(name, None)
+                shell.plan.instances.pop(name, None)
         return operation
-    text = config.added.without(old, asked)
-    shell.loop.create_task(_reload(shell, operation, [(_added_file(shell), text)]))
+    operation.edit = {"names": asked}
+    shell.loop.create_task(_reload(shell, operation))
     return operation

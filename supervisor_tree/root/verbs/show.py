@@ -13,6 +13,7 @@ from supervisor_tree.core.view import NodeView
 from supervisor_tree.root import names
 from supervisor_tree.root.control import Request
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.usage import Used
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -43,7 +44,8 @@ def status(shell: Shell, request: Request, client: bytes) -> None:
     async def later() -> None:
         used = await shell.loop.run_in_executor(None, shell.usage.look, pids)
         clock = Clock(shell)
-        children = [child_json(shell, path, clock, used) for path in paths if shell.directory.has(path)]
+        views = [shell.directory.node(path) for path in paths if shell.directory.has(path)]
+        children = [child_json(shell, view, clock, used) for view in views]
         control.end(client, request.id, tree_json(shell, clock, children))
         shell.flush()
 
@@ -73,21 +75,18 @@ def tree_json(shell: Shell, clock: Clock, children: list[dict[str, Any]]) -> dic
     }
 
 
-def child_json(
-    shell: Shell, path: str, clock: Clock, used: dict[int, tuple[float | None, int | None]]
-) -> dict[str, Any]:
-    view = shell.directory.node(path)
-    below = shell.directory.children(path) if view.type == "supervisor" else []
+def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]) -> dict[str, Any]:
+    """A CHILD of the contract, with those below it."""
     cpu, memory = used.get(view.pid or 0, (None, None))
-    spec = shell.specs.get(path)
+    spec = shell.specs.get(view.path)
     return {
-        "name": shell.bare(path),
+        "name": view.name,
         "type": view.type,
         "state": view.status,
         "pid": view.pid,
         "incarnation": view.incarnation,
         "restarts": view.restarts,
-        "since": clock.text(view.since),
+        "since": clock.text(view.since or shell.tree.root.since),
         "reason": view.reason,
         "next_attempt": clock.text(view.next_attempt),
         "ready": view.ready,
@@ -100,7 +99,7 @@ def child_json(
         "strategy": view.strategy,
         "intensity": spec.intensity if isinstance(spec, SupervisorSpec) else None,
         "period": spec.period if isinstance(spec, SupervisorSpec) else None,
-        "children": [child_json(shell, child, clock, used) for child in below],
+        "children": [child_json(shell, child, clock, used) for child in view.children],
     }
 
 
@@ -138,7 +137,7 @@ def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, An
     for path in names.paths(shell, asked):
         name = shell.bare(path)
         settings = shell.plan.workers.get(shell.spawning.settings_name(name)) or shell.plan.supervisors.get(name)
-        child = child_json(shell, path, clock, {})
+        child = child_json(shell, shell.directory.node(path), clock, {})
         child.pop("children")
         described.append(
             {**child, "path": path, "settings": _without_values(settings), "logs": log_files(shell).get(name)}

@@ -46,17 +46,17 @@ def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
         return [
             {"name": shell.bare(path), "ok": state == wanted, "reason": None if state == wanted else state}
             for path in paths
-            for state in [shell.directory.node(path).status if shell.directory.has(path) else "gone"]
+            for state in [_state(shell, path)]
         ]
 
     def done() -> bool:
         if request.id not in shell.waits:
             return True
-        results = missing()
-        if all(result["ok"] for result in results):
-            control.end(shell.waits.pop(request.id), request.id, {"state": "done", "results": results})
-            return True
-        return False
+        # The first one that is not there yet answers for all: this is asked after each commit.
+        if any(_state(shell, path) != wanted for path in paths):
+            return False
+        control.end(shell.waits.pop(request.id), request.id, {"state": "done", "results": missing()})
+        return True
 
     def late() -> None:
         waiting = shell.waits.pop(request.id, None)
@@ -79,3 +79,7 @@ def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
         if deadline is not None:
             shell.loop.call_at(deadline, late)
     return None
+
+
+def _state(shell: Shell, path: str) -> str:
+    return shell.directory.node(path).status if shell.directory.has(path) else "gone"

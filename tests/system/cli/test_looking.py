@@ -116,7 +116,7 @@ def test_why_tells_cause_and_next(tree: MakeTree) -> None:
     told = t.ctl("why", "crasher")
     assert told.splitlines()[0].startswith("crasher is backoff")
     assert "exit status 3" in told
-    assert "next" in told
+    assert "→ next attempt" in told
     story = json.loads(t.ctl("why", "crasher", "--json"))
     assert story["name"] == "crasher"
     assert all(set(link) >= {"time", "text"} for link in story["chain"])

@@ -157,6 +157,6 @@ class Keeper:
 
 def content(path: Path) -> bytes:
     """All that was written to a log, rotated files first."""
-    rotated = sorted(path.parent.glob(path.name + ".*"), key=lambda p: -int(p.suffix[1:]) if p.suffix[1:].isdigit() else 0)
-    parts = [p.read_bytes() for p in rotated if p.suffix[1:].isdigit()]
-    return b"".join(parts) + path.read_bytes()
+    rotated = [p for p in path.parent.glob(path.name + ".*") if p.suffix[1:].isdigit()]
+    rotated.sort(key=lambda p: -int(p.suffix[1:]))
+    return b"".join(p.read_bytes() for p in [*rotated, path])

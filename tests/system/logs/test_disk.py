@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from supervisor_tree.logs import index
-from tests.system.logs.playing import Keeper, content
 from tests.support.waiting import eventually
+from tests.system.logs.playing import Keeper, content
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")]
 
@@ -24,7 +24,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False
+    ).returncode:
         pytest.skip("no file system can be mounted here")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
@@ -40,11 +42,15 @@ def freezable(tmp_path: Path) -> Iterator[Path]:
     if shutil.which("mkfs.ext4") is None or shutil.which("fsfreeze") is None:
         pytest.skip("needs mkfs.ext4 and fsfreeze")
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    if subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True).returncode:
+    if _fails("mount", "-o", "loop", image, folder):
         pytest.skip("no file system can be mounted here")
     yield folder
-    subprocess.run(["fsfreeze", "-u", folder], capture_output=True)
+    _fails("fsfreeze", "-u", folder)
     subprocess.run(["umount", "-l", folder], check=True)
+
+
+def _fails(*command: str | Path) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
 def _drops(path: Path) -> dict[int, int]:
@@ -146,5 +152,3 @@ def test_a_folder_that_cannot_be_written(keeper: Keeper) -> None:
     pipe.close()
     done = keeper.hear("done")
     assert done["dropped"] == done["bytes"] == 5000 * len(_LINE)
-
-

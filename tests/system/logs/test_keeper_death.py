@@ -14,12 +14,14 @@ from tests.support.waiting import wait_gone
 from tests.system.logs.playing import Keeper
 
 _KEEPER = """
-import os, signal, subprocess, sys
+import os, select, signal, subprocess, sys
 from pathlib import Path
 from tests.system.logs.playing import Keeper
 
 keeper = Keeper(Path(sys.argv[1]), sys.argv[2])
 keeper.hear("able")
+if sys.argv[3] == "stopped":
+    keeper.process.send_signal(signal.SIGSTOP)
 out = keeper.stream("web")
 worker = subprocess.Popen(
     ["sh", "-c", "echo last words; trap '' TERM; sleep 100"],
@@ -27,7 +29,7 @@ worker = subprocess.Popen(
 )
 out.close()
 if sys.argv[3] == "stopped":
-    keeper.process.send_signal(signal.SIGSTOP)
+    select.select([out.reader], [], [])
 print(worker.pid, keeper.process.pid, flush=True)
 signal.pause()
 """
@@ -93,6 +95,7 @@ def test_table_is_appended_and_replaced(keeper: Keeper) -> None:
 
 
 def test_wrong_call_says_who_starts_it() -> None:
-    done = subprocess.run([sys.executable, "-m", "supervisor_tree.logs", "--link", "x"], capture_output=True, text=True)
+    command = [sys.executable, "-m", "supervisor_tree.logs", "--link", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "supervisor-tree logs" in done.stderr

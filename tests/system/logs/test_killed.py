@@ -47,7 +47,7 @@ def _writers(pipes: dict[str, Pipe], count: int):  # type: ignore[no-untyped-def
 def test_killed_under_load(tmp_path: Path) -> None:
     keeper = Keeper(tmp_path)
     chance = random.Random(os.urandom(8))
-    count = 250_000
+    count = 150_000
     pause = threading.Event()
     kills = 0
     try:

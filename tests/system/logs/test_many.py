@@ -43,6 +43,7 @@ def test_a_loud_worker_does_not_silence_the_others(keeper: Keeper) -> None:
     loud, quiet = keeper.stream("loud", max_size=1_000_000, keep=1), keeper.stream("quiet")
     shout = os.fork()  # noqa: TID251 - a writer that never pauses
     if shout == 0:
+        os.close(quiet.writer)
         block = (b"." * 99 + b"\n") * 650
         while True:
             os.write(loud.writer, block)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -12,7 +11,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -22,9 +21,6 @@ from tests.support.asking import ask
 from tests.support.tree import Tree
 from tests.support.waiting import eventually
 
-NEW_ROOT = 3.0
-"""Seconds. Promised: 1; a loaded machine is given more."""
-
 PAIR = """
     [workers.a]
     command = "sleep 1000"
@@ -33,35 +29,14 @@ PAIR = """
 """
 
 
-def journal(t: Tree, kind: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
-    """The journal's lines as they are on disk, oldest first."""
-    lines: list[dict[str, Any]] = []
-    for file in sorted((t.state_dir / "journal").glob("[0-9]*.jsonl")):
-        lines += [json.loads(line) for line in file.read_text().splitlines()]
-    return [line for line in lines if kind in (None, line["event"]) and name in (None, line["name"])]
-
-
-def wait_new_root(t: Tree, old: int, timeout: float = NEW_ROOT) -> int:
-    """The pid of the root that answers after ``old``; asserts that it came in time."""
-
-    def answers() -> int | None:
-        with contextlib.suppress(AssertionError):
-            root = int(t.ask("status", 0.3, names=[])["root"])
-            return root if root != old else None
-        return None
-
-    found = eventually(answers, f"a new root after {old}", timeout)
-    assert found is not None
-    return found
-
-
 def block(pid: int) -> subprocess.Popen[bytes]:
     """Have the main thread of ``pid`` sleep in the kernel: alive, not stopped, answering nothing."""
     debugger = shutil.which("gdb")
     if debugger is None:
         pytest.skip("no gdb here: nothing else makes a root block from outside")
     return subprocess.Popen(
-        [debugger, "-nx", "-q", "-batch", "-p", str(pid), "-ex", "call (int) usleep(40000000)"],
+        [debugger, "-nx", "-q", "-batch", "-p", str(pid), "-ex", "handle all nostop noprint pass"]
+        + ["-ex", "call (int) usleep(40000000)"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -77,7 +52,7 @@ def test_no_worker_is_touched(tree: MakeTree, how: str) -> None:
         assert t.ask("upgrade")["state"] == "done"
     else:
         os.kill(root, signal.SIGKILL if how == "killed" else signal.SIGSTOP)
-    wait_new_root(t, root)
+    t.wait_new_root(root)
     assert t.pids() == pids
     assert t.logger_pid() == logger
     assert {child["restarts"] for child in t.children().values()} == {0}
@@ -86,19 +61,30 @@ def test_no_worker_is_touched(tree: MakeTree, how: str) -> None:
 
 @pytest.mark.slow
 def test_a_blocked_root_is_replaced(tree: MakeTree) -> None:
+    """Nobody acknowledges that a worker has died: after 5 s the root is not believed any more."""
     t = tree(PAIR)
     t.wait("a", "b")
     pids, root = t.pids(), t.root_pid()
     debugger = block(root)
     try:
-        wait_new_root(t, root, 16)  # promised: 10 s from blocking; gdb needs a moment to attach
+        eventually(lambda: _sleeps(root), "the root blocks")
+        os.kill(pids["a"], signal.SIGTERM)
+        t.wait_new_root(root, 10)
     finally:
         debugger.kill()
         debugger.wait()
-    assert t.pids() == pids
-    lost = eventually(lambda: journal(t, "root_lost"), "the loss is in the journal")
+    a = t.wait_until("a", state="running", restarts=1)
+    assert a["last_exit"]["signal"] == signal.SIGTERM
+    assert t.pids()["b"] == pids["b"]
+    lost = eventually(lambda: t.journal("root_lost"), "the loss is in the journal")
     assert lost[0]["reason"] == "blocked"
-    assert "Current thread" in lost[0]["stack"] or "Thread" in lost[0]["stack"]
+    assert "most recent call first" in lost[0]["stack"]
+
+
+def _sleeps(pid: int) -> bool:
+    """In nanosleep or clock_nanosleep (of x86-64 and of arm64)."""
+    with open(f"/proc/{pid}/syscall") as file:
+        return file.read().split()[0] in ("35", "230", "101", "115")
 
 
 def test_a_stopped_root_that_goes_on_at_once_stays(tree: MakeTree) -> None:
@@ -128,7 +114,7 @@ def test_an_exit_while_the_root_is_stopped_is_not_lost(tree: MakeTree) -> None:
     os.kill(root, signal.SIGSTOP)
     (t.dir / "go").write_text("now\n")
     os.kill(pids["b"], signal.SIGTERM)
-    wait_new_root(t, root)
+    t.wait_new_root(root)
     t.wait("a", state="failed")
     assert t.child("a")["last_exit"]["code"] == 7
     b = t.wait_until("b", state="running", restarts=1)
@@ -147,7 +133,7 @@ def test_backoff_goes_on_where_it_was(tree: MakeTree) -> None:
     before = t.wait_until("a", state="backoff", restarts=1)
     root = t.root_pid()
     t.kill(root)
-    wait_new_root(t, root)
+    t.wait_new_root(root)
     after = t.child("a")
     assert (after["state"], after["restarts"], after["incarnation"]) == ("backoff", 1, before["incarnation"])
     assert abs(_seconds(after["next_attempt"]) - _seconds(before["next_attempt"])) < 0.05
@@ -175,10 +161,10 @@ def test_the_window_of_restarts_is_not_forgotten(tree: MakeTree) -> None:
         if restarts != 2:
             root = t.root_pid()
             t.kill(root)
-            wait_new_root(t, root)
+            t.wait_new_root(root)
     t.kill(t.pids()["a"])
     t.wait_until("s", state=lambda state: state not in ("running", "stopping"))
-    gave_up = eventually(lambda: journal(t, "gave_up", "s"), "the supervisor gives up")
+    gave_up = eventually(lambda: t.journal("gave_up", "s"), "the supervisor gives up")
     assert len(gave_up) == 1
 
 
@@ -190,7 +176,7 @@ def test_wishes_and_holds_are_kept(tree: MakeTree) -> None:
     b = t.pids()["b"]
     root = t.root_pid()
     t.kill(root)
-    wait_new_root(t, root)
+    t.wait_new_root(root)
     assert t.child("a")["state"] == "stopped"
     assert t.child("a")["hold"]["reason"] == "disk"
     t.kill(b)
@@ -214,7 +200,7 @@ def test_a_half_done_stop_goes_on_with_its_deadline(tree: MakeTree) -> None:
         for _ in range(2):
             root = t.root_pid()
             t.kill(root)
-            wait_new_root(t, root)
+            t.wait_new_root(root)
         assert asked.process.wait(5) == 0
         answer = json.loads(asked.line())
     assert 1.9 < time.monotonic() - began < 4.0
@@ -299,8 +285,7 @@ LOADED = """
     command = ["${tree.python}", "-S", "write.py"]
     restart = "temporary"
     [workers.crashes]
-    command = "sh -c 'sleep 0.03; exit $((SUPERVISOR_TREE_INCARNATION % 100 + 1))'"
-    shell = false
+    command = "sh -c 'sleep 0.03; exit $((SUPERVISOR_TREE_INCARNATION % 70 + 1))'"
     [workers.asked]
     command = "sh -c 'echo $SUPERVISOR_TREE_INCARNATION; exec sleep 1000'"
     [workers.quiet]
@@ -355,7 +340,7 @@ def test_at_random_moments_under_load(tree: MakeTree) -> None:
             root = t.root_pid()
             over.wait(moments.random() * 0.25)
             _lose(t, how, root)
-            wait_new_root(t, root)
+            t.wait_new_root(root)
     finally:
         over.set()
         client.join()
@@ -366,28 +351,23 @@ def test_at_random_moments_under_load(tree: MakeTree) -> None:
     assert set(asked) == {"done"}
     started = t.child("asked")["incarnation"]
     assert started == 1 + len(asked)
-    eventually(lambda: t.log("asked").split() == [str(n + 1) for n in range(started)], "one start for each request")
     # No byte lost, none twice.
     for name in ("one", "two"):
         eventually(lambda name=name: "end" in t.log(name)[-40:], f"the whole output of {name}")  # type: ignore[misc]
         lines = t.log(name).splitlines()
         assert lines[-1] == f"end {len(lines) - 1}"
         assert all(int(line[:9]) == n for n, line in enumerate(lines[:-1]))
-    # No exit status lost, none told twice.
     t.ask("stop", names=["crashes"])
     assert t.stop() == 0
-    told = [(line["incarnation"], line["exit"]) for line in journal(t, "child_exited", "crashes")]
+    assert [line["incarnation"] for line in t.journal("child_started", "asked")] == list(range(1, started + 1))
+    # No exit status lost, none told twice.
+    told = [(line["incarnation"], line["exit"]) for line in t.journal("child_exited", "crashes")]
     assert len(told) > 20
-    assert told == [(n, f"exit status {n % 100 + 1}") for n in range(1, len(told) + 1)]
-    numbers = [line["seq"] for line in journal(t)]
+    assert told == [(n, f"exit status {n % 70 + 1}") for n in range(1, len(told) + 1)]
+    numbers = [line["seq"] for line in t.journal()]
     assert numbers == list(range(1, len(numbers) + 1)), "each journal line once"
-    assert not journal(t, "internal_error")
+    assert not t.journal("internal_error")
 
 
 def _seconds(text: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(text).timestamp()
-
-
-_Lose = Callable[[Tree, str, int], None]

@@ -255,7 +255,7 @@ def test_why_tells_the_chain(cli: RunCli, root: Root) -> None:
         "web is backoff",
         "  08:00:00  2m ago  web was started (pid 7)",
         "  08:01:57  3s ago  web ended: exit status 1",
-        "  next: a try in 4 s",
+        "  → a try in 4 s",
     ]
     assert json.loads(cli("ctl", "why", "web", "--json")[1]) == story
 

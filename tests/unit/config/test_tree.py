@@ -297,7 +297,7 @@ def test_needs_point_backwards_and_the_error_names_the_order_to_write(bad: Bad) 
     ) == [
         "tree.toml:4: workers.a.needs.a: a worker can't need itself",
         'tree.toml:4: workers.a.needs.c: "c" comes later in the tree: write [workers.c] above [workers.a]',
-        'tree.toml:8: workers.web.needs.web@1: instances can\'t need one another',
+        "tree.toml:8: workers.web.needs.web@1: instances can't need one another",
         'tree.toml:15: workers.p.needs.r: "r" comes later in the tree: write children = ["r", "p", "q"] in [supervisors.s]',
         'tree.toml:16: workers.p.needs.s: "s" is a supervisor above it, which waits for its children already',
         'tree.toml:17: workers.p.needs.t: "t" comes later in the tree: write [supervisors.t] above [supervisors.s]',
@@ -305,7 +305,7 @@ def test_needs_point_backwards_and_the_error_names_the_order_to_write(bad: Bad) 
         'tree.toml:32: workers.w.needs.nobody: there is no worker or supervisor "nobody"',
         'tree.toml:33: workers.w.needs.j: "j" is a job; only workers and supervisors can be needed',
         'tree.toml:34: workers.w.needs.off: "off" is left out by enabled = false',
-        'tree.toml:40: jobs.j.needs.wv: there is no worker or supervisor "wv"',
+        'tree.toml:40: jobs.j.needs.wv: there is no worker or supervisor "wv" (did you mean "w"?)',
     ]
 
 

@@ -220,7 +220,8 @@ class Shell:
         """A new process takes over from what was written down; it must be the same tree."""
         self.save()
         old, new = self.tree, Tree.load(self.store.items())
-        assert everything(new) == everything(old)
+        was, now = everything(old), everything(new)
+        assert was == now, {key: (was.get(key), now.get(key)) for key in was | now if was.get(key) != now.get(key)}
         assert derived(new) == derived(old)
         self.tree = new
         resumed = new.resume(self.now)

@@ -1,0 +1,196 @@
+"""Keeper, root and logger killed, alone and together: nothing of the tree is left, nothing written is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeTree
+from tests.support.processes import lives, told
+from tests.support.tree import Tree
+from tests.support.waiting import eventually, wait_gone
+
+FAMILY = """
+    [workers.plain]
+    command = "sleep 1000"
+    [workers.stubborn]
+    command = "sh -c 'trap : TERM HUP INT; echo up; while :; do sleep 0.2; done'"
+    shutdown = "200ms"
+    [workers.parent]
+    command = "sh -c 'sleep 1001 & setsid sleep 1002 & (setsid sleep 1003 &) ; echo up; wait'"
+    [supervisors.pair]
+    strategy = "rest_for_one"
+    children = ["first", "second"]
+    [workers.first]
+    command = "sleep 1000"
+    [workers.second]
+    command = "sleep 1000"
+"""
+
+
+def everything(t: Tree) -> list[int]:
+    """The pids of all that belongs to the tree, once its grandchildren are there."""
+    t.wait("plain", "stubborn", "parent", "first", "second")
+    for name in ("stubborn", "parent"):
+        eventually(lambda name=name: "up" in t.log(name), f"{name} is up")  # type: ignore[misc]
+    found: list[int] = []
+
+    def complete() -> bool:
+        found[:] = [process.pid for process in t.processes()]
+        commands = "; ".join(told(process) for process in t.processes())
+        return all(f"sleep {n}" in commands for n in (1000, 1001, 1002, 1003))
+
+    eventually(complete, "the grandchildren are there")
+    return found
+
+
+@pytest.mark.parametrize("with_it", ["alone", "root", "logger"])
+def test_keeper_killed_and_the_next_start_is_clean(tree: MakeTree, with_it: str) -> None:
+    t = tree(FAMILY)
+    pids = everything(t)
+    assert len(pids) >= 3 + 5 + 3
+    assert t.keeper is not None
+    other = {"root": t.root_pid, "logger": t.logger_pid}.get(with_it)
+    killed = [t.keeper.pid, *([other()] if other else [])]
+    began = time.monotonic()
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    t.keeper.wait(5)
+    t.assert_nothing_left(4.0)  # promised: 2 s
+    assert time.monotonic() - began < 4.0
+    assert not [pid for pid in pids if lives(pid)]
+    t.start()
+    t.wait("plain", "stubborn", "parent", "first", "second")
+    assert {child["restarts"] for child in t.children().values()} == {0}
+    assert t.stop() == 0
+
+
+def test_all_three_killed_then_the_next_start_sweeps_and_says_so(tree: MakeTree) -> None:
+    t = tree(FAMILY)
+    pids = everything(t)
+    assert t.keeper is not None
+    own = [t.keeper.pid, t.root_pid(), t.logger_pid()]
+    names = t.pids()
+    for pid in own[1:]:
+        os.kill(pid, signal.SIGSTOP)  # so that none has the time to sweep
+    for pid in own:
+        os.kill(pid, signal.SIGKILL)
+    for pid in own:
+        wait_gone(pid)
+    t.keeper.wait(5)
+    orphans = [pid for pid in pids if pid not in own]
+    assert all(map(lives, orphans))
+    t.start()
+    t.wait("plain", "stubborn", "parent", "first", "second")
+    assert not [pid for pid in orphans if lives(pid)]
+    swept = {line["pid"]: line for line in eventually(lambda: t.journal("swept"), "it says what it swept")}
+    assert set(names.values()) <= set(swept)
+    assert swept[names["plain"]]["name"] == "plain"
+    assert "sleep 1000" in swept[names["plain"]]["command"]
+    assert not set(t.pids().values()) & set(orphans)
+    assert t.stop() == 0
+
+
+def test_a_start_at_once_after_a_killed_keeper_is_not_refused(tree: MakeTree) -> None:
+    t = tree(FAMILY)
+    pids = everything(t)
+    assert t.keeper is not None
+    t.keeper.kill()
+    t.keeper.wait(5)
+    t.start()
+    assert not [pid for pid in pids if lives(pid)]
+    t.wait("plain", "stubborn", "parent", "first", "second")
+
+
+def test_a_second_start_is_refused_while_a_new_root_comes(tree: MakeTree) -> None:
+    t = tree(FAMILY)
+    t.wait("plain")
+    assert t.keeper is not None
+    os.kill(t.root_pid(), signal.SIGKILL)
+    second = t.spawn("start")
+    assert second.wait(10) == 1
+    assert f"already running (keeper pid {t.keeper.pid})" in t.output()
+    assert t.child("plain")["restarts"] == 0
+
+
+def test_logger_killed_again_and_again_under_load(tree: MakeTree) -> None:
+    """0 bytes lost (Linux): every line of two streams of two writers is there, once, in order."""
+    t = tree(
+        """
+        [logs]
+        max_size = "1MB"
+        keep = 1000
+        [workers.one]
+        command = ["${tree.python}", "-S", "write.py"]
+        restart = "temporary"
+        [workers.two]
+        command = ["${tree.python}", "-S", "write.py"]
+        restart = "temporary"
+        log = { stderr = "two.err" }
+        """,
+        start=False,
+    )
+    (t.dir / "write.py").write_text(
+        "import os, sys, time\n"
+        "n = 0\n"
+        "while not os.path.exists('end'):\n"
+        "    for _ in range(500):\n"
+        "        sys.stdout.write(f'o{n:09} some text to make it a line of usual length\\n')\n"
+        "        sys.stderr.write(f'e{n:09} some text to make it a line of usual length\\n')\n"
+        "        n += 1\n"
+        "    sys.stdout.flush()\n"
+        "    time.sleep(0.005)\n"
+        "print('o', n)\n"
+    )
+    t.start()
+    t.wait("one", "two")
+    pids = t.pids()
+    for _ in range(6):
+        logger = t.logger_pid()
+        t.kill(logger)
+        eventually(lambda logger=logger: _other_logger(t, logger), "a new logger")  # type: ignore[misc]
+    assert t.pids() == pids
+    (t.dir / "end").touch()
+    t.wait("one", "two", state="completed")
+    assert t.stop() == 0  # drains
+    for name, error_file in (("one", None), ("two", t.dir / "two.err")):
+        written = _whole(t, t.state_dir / "logs" / f"{name}.log")
+        out = [line for line in written if line.startswith("o")]
+        err = [line for line in (_whole(t, error_file) if error_file else written) if line.startswith("e")]
+        count = int(out.pop().split()[1])
+        assert count > 1000
+        assert [int(line[1:10]) for line in out] == list(range(count))
+        assert [int(line[1:10]) for line in err] == list(range(count))
+    assert not t.journal("logger_dropping")
+    assert len(t.journal("logger_restarted")) == 6
+
+
+def _other_logger(t: Tree, old: int) -> bool:
+    try:
+        return t.logger_pid() != old
+    except ValueError:
+        return False
+
+
+def _whole(t: Tree, log: Any) -> list[str]:
+    """All lines of a log file with what was rotated away of it, oldest first."""
+    number = lambda path: int(path.suffix[1:]) if path.suffix[1:].isdigit() else 0  # noqa: E731
+    parts = [path for path in log.parent.glob(f"{log.name}*") if path == log or path.suffix[1:].isdigit()]
+    return "".join(part.read_text() for part in sorted(parts, key=number, reverse=True)).splitlines()
+
+
+def test_root_and_logger_killed_together_touch_no_worker(tree: MakeTree) -> None:
+    t = tree(FAMILY)
+    everything(t)
+    pids = t.pids()
+    root, logger = t.root_pid(), t.logger_pid()
+    for pid in (root, logger):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: _other_logger(t, logger), "a new logger")
+    assert t.root_pid() != root
+    assert t.pids() == pids
+    assert t.stop() == 0
