@@ -98,7 +98,7 @@ class Bench:
         begin = time.monotonic_ns()
         system.launch()
         try:
-            arrived = reports.wait_number(system.number, START_TIMEOUT)
+            arrived = reports.wait_number(system.number, START_TIMEOUT, system.has_failed)
         except Missing as error:
             said = (system.folder / "launch.out").read_text(errors="replace").strip()
             raise Missing(f"{error}; it said: {said[-600:]}") from error

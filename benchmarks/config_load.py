@@ -21,7 +21,8 @@ def tree(workers: int) -> str:
     """A tree file of so many workers, a tenth of them under supervisors of their own."""
     parts = ['[tree]\nname = "bench"\n[defaults]\nbackoff = "0s"\n']
     for number in range(workers):
-        parts.append(f'[workers.w{number}]\ncommand = "/bin/sleep {number}"\nenv = {{ N = {number} }}\nshutdown = "2s"\n')
+        parts.append(f'[workers.w{number}]\ncommand = "/bin/sleep {number}"\n')
+        parts.append(f'env = {{ N = {number} }}\nshutdown = "2s"\n')
         if number % 10 == 0:
             parts.append(f'[supervisors.s{number}]\nstrategy = "rest_for_one"\nchildren = ["w{number}"]\n')
     return "".join(parts)
@@ -30,8 +31,8 @@ def tree(workers: int) -> str:
 def main() -> None:
     bare = [_timed("pass") for _ in range(5)]
     print(f"bare python: {median(bare):.0f} ms")
-    done = [subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, check=True, text=True) for _ in range(5)]
-    print(f"import supervisor_tree.config: {median(float(run.stdout) for run in done):.1f} ms")
+    imports = [float(subprocess.check_output([sys.executable, "-c", IMPORT])) for _ in range(5)]
+    print(f"import supervisor_tree.config: {median(imports):.1f} ms")
     from supervisor_tree import config
 
     for workers in (10, 100, 1_000, 10_000):
@@ -48,7 +49,8 @@ def main() -> None:
                 for name in plan.workers:
                     config.program(plan, name)
                 programs.append(time.perf_counter() - before)
-        print(f"{workers:6} workers: load {median(loads) * 1000:7.1f} ms, program of each {median(programs) * 1000:6.1f} ms in all")
+        load, each = median(loads) * 1000, median(programs) * 1000
+        print(f"{workers:6} workers: load {load:7.1f} ms, program of all {each:6.1f} ms")
 
 
 def _timed(code: str) -> float:

@@ -8,7 +8,7 @@ import select
 import struct
 import termios
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,21 +56,21 @@ class Reports:
             self.latest[report.id] = report
         return reports
 
-    def wait_number(self, number: int, timeout: float) -> list[Report]:
+    def wait_number(self, number: int, timeout: float, hopeless: Callable[[], bool] = lambda: False) -> list[Report]:
         """Wait, in looks of 4 ms, until ``number`` different children have reported.
 
         Raises:
-            Missing: they had not, ``timeout`` seconds later.
+            Missing: they had not, ``timeout`` seconds later, or once it was ``hopeless``.
         """
         deadline = time.monotonic() + timeout
         seen: dict[int, Report] = {}
         while len(seen) < number:
             left = number - len(seen)
-            while self._waiting() < left * _RECORD.size and time.monotonic() < deadline:
+            while self._waiting() < left * _RECORD.size and time.monotonic() < deadline and not hopeless():
                 pause(_LOOK)
             seen.update({report.id: report for report in self.read()})
-            if time.monotonic() > deadline and len(seen) < number:
-                raise Missing(f"{number - len(seen)} of {number} children did not report within {timeout:.0f} s")
+            if (time.monotonic() > deadline or hopeless()) and len(seen) < number:
+                raise Missing(f"{number - len(seen)} of {number} children did not report")
         return list(seen.values())
 
     def wait_one(self, identity: int, timeout: float) -> Report:

@@ -108,6 +108,10 @@ class System(ABC):
             start_new_session=True,
         )
 
+    def has_failed(self) -> bool:
+        """What was launched has ended with an error."""
+        return self.process is not None and self.process.poll() not in (None, 0)
+
     def own_processes(self) -> list[processes.Process]:
         """Its processes that are not children of ours: what it costs itself."""
         return [process for process in processes.marked(str(self.folder)) if not self._is_child(process)]

@@ -20,17 +20,16 @@ _STATUS = {
 
 
 class CommandError(Exception):
-    """A command ends here: ``code`` for machines (it decides the exit status), ``mend`` says what to do."""
+    """A command ends here: ``code`` for machines, ``mend`` says what to do, ``status`` is the exit status.
+
+    A code that has no status of its own is a failure (1).
+    """
 
     def __init__(self, code: str, message: str, mend: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.mend = mend
-
-    @property
-    def status(self) -> int:
-        """The exit status; whatever has none of its own is a failure (1)."""
-        return _STATUS.get(self.code, FAILED)
+        self.status = _STATUS.get(code, FAILED)
 
 
 def report(error: CommandError, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from supervisor_tree.cli.errors import CommandError, report
+from supervisor_tree.cli.errors import CommandError
 from supervisor_tree.cli.parser import add_target
 
 TYPE_CHECKING = False
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from typing import Any, NoReturn
 
-OURS = 125
-"""Exit status when the program never began."""
+OUR_STATUS = 125
+"""Exit status of every error of ours, so that none is taken for the program's."""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -29,14 +29,10 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from supervisor_tree.cli.ask import Root
 
-    try:
-        with Root.of(args) as root:
-            info = root.ask("exec_info", name=args.name)
-            environment = _environment(info, args.name, root.target.file)
-        _become(info, args.rest or info["argv"], environment)
-    except CommandError as error:
-        report(error, as_json=False)
-        return OURS
+    with Root.of(args) as root:
+        info = root.ask("exec_info", name=args.name)
+        environment = _environment(info, args.name, root.target.file)
+    _become(info, args.rest or info["argv"], environment)
 
 
 def _become(info: dict[str, Any], argv: list[str], environment: dict[str, str]) -> NoReturn:

@@ -67,7 +67,8 @@ def _all(children: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _tell(story: dict[str, Any], now: float) -> None:
     state = table.state(story["state"])
-    print(f"{table.paint(story['name'], 'bold')} is {table.paint(state.text, state.colour)}")
+    summary = story.get("summary") or f"{story['name']} is {state.text}"
+    print(summary.replace(f" is {state.text}", f" is {table.paint(state.text, state.colour)}", 1))
     links = [(times.unix(link["time"]) if link.get("time") else None, str(link["text"])) for link in story["chain"]]
     clocks = [times.clock(at, now) if at is not None else "" for at, _ in links]
     ages = [times.relative(at, now) if at is not None else "" for at, _ in links]

@@ -77,10 +77,14 @@ def _follow(place: _Place, choice: Choice, out: _Output, until: int | None, curs
     every = None if follower.every is None else follower.every * 1000
     over = False
     while True:
-        for cursor in place.new_cursors():
+        fresh, first = place.new_cursors()
+        out.name_all(place.names)
+        if first and choice.since is not None:
+            for line in tail(fresh, None, choice, unended=False):
+                out.line(line)
+        for cursor in fresh:
             follower.add(cursor)
             cursors.append(cursor)
-        out.name_all(place.names)
         for line in follower.news():
             out.line(line)
         if over:
@@ -102,7 +106,7 @@ class _Place:
     def __init__(self, args: Namespace) -> None:
         self._names: list[str] = args.names
         self._wait = args.until_eof is not None
-        _, state_dir = target.place(args.config, args.tree)
+        _, state_dir = target.place(args.config, args.tree, example=self._wait)
         self.map = os.path.join(state_dir, "logs.json")
         self._logs = os.path.join(state_dir, "logs")
         self._seen: tuple[int, int] | None = None
@@ -118,16 +122,15 @@ class _Place:
         """
         return self._of(self._read())
 
-    def new_cursors(self) -> list[Cursor]:
-        """Cursors for what the tree has come to know since the last call, from the end of what is there on."""
+    def new_cursors(self) -> tuple[list[Cursor], bool]:
+        """Cursors for what the tree has come to know since the last call, and whether this is the first such call.
+
+        What the first ones find may be of an earlier life of the tree.
+        """
         if self._stamp() == self._seen:
-            return []
+            return [], False
         first = self._seen is None
-        made = self._of(self._read())
-        if first:
-            for cursor in made:
-                cursor.last(0, Choice())
-        return made
+        return self._of(self._read()), first
 
     def _read(self) -> dict[str, dict[str, str | None]]:
         self._seen = self._stamp()

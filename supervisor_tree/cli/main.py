@@ -63,7 +63,11 @@ def run(argv: list[str]) -> int:
     part = import_module(f"supervisor_tree.cli.{module}")
     parser = Parser(f"supervisor-tree {command}", summary, example)
     part.arguments(parser)
-    status: int = part.run(parser.parse(argv))
+    try:
+        status: int = part.run(parser.parse(argv))
+    except CommandError as error:
+        error.status = getattr(part, "OUR_STATUS", error.status)
+        raise
     return status
 
 

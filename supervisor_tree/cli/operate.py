@@ -100,7 +100,7 @@ def _wait(args: Namespace) -> int:
         # the root keeps the time and says who is late; over a root's death only our own clock goes on
         within = None if timeout is None else timeout + 1
         data = root.ask("wait", within=within, names=args.names, timeout=timeout, **{"for": args.state})
-    return results.tell(data, args.state, args.json)
+    return results.tell({"operation": None, **data}, args.state, args.json)
 
 
 def _operate(args: Namespace, **asked: Any) -> int:

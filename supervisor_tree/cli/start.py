@@ -56,11 +56,22 @@ class _Follower:
     """
 
     def __init__(self, files: list[str]) -> None:
+        from supervisor_tree.cli import times
+
         told, self._alive = os.pipe()
         self._done, working = os.pipe()
         os.set_inheritable(told, True)
         os.set_inheritable(working, True)
-        argv = [*module("supervisor_tree"), "logs", "-f", "--until-eof", str(told)]
+        # what is written before the follower looks for the first time is shown, what is of an earlier life is not
+        argv = [
+            *module("supervisor_tree"),
+            "logs",
+            "-f",
+            "--until-eof",
+            str(told),
+            "--since",
+            times.rfc3339(times.now()),
+        ]
         argv += [word for file in files for word in ("-c", file)]
         first = os.fork()  # noqa: TID251 - before there is a keeper
         if first == 0:

@@ -85,14 +85,22 @@ def find(config: list[str] | None, tree: str | None = None, environ: Mapping[str
     return _the_only(running(), "no tree is running")
 
 
-def place(config: list[str] | None, tree: str | None, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
+def place(
+    config: list[str] | None, tree: str | None, environ: Mapping[str, str] = os.environ, *, example: bool = False
+) -> tuple[str, str]:
     """Name and state directory of the tree that is meant, whether it runs or not (a tree file must say it then).
+
+    ``example``: as for `start`, no tree file means the example that comes with the package.
 
     Raises:
         CommandError: as `find`, but for a tree file whose tree does not run.
     """
-    files = config or (None if tree else _files_of(environ))
-    if files and not tree:
+    files = None if tree else config or _files_of(environ)
+    if example and not tree and not files:
+        from supervisor_tree.config import example_file
+
+        files = [str(example_file())]
+    if files:
         said = _from_file(files)
         return (said.name, said.state_dir) if said is not None else _state_dir_of(files, environ)
     found = find(config, tree, environ)

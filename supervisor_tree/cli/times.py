@@ -107,10 +107,10 @@ def span(seconds: float) -> str:
 
 
 def relative(at: float, now: float) -> str:
-    """“3m 5s ago”, “in 12s”, “now”."""
+    """“3m 5s ago”, “in 12s”, “just now”."""
     distance = at - now
-    if abs(distance) < 1:
-        return "now"
+    if -1 < distance <= 0:
+        return "just now"
     return f"in {span(distance)}" if distance > 0 else f"{span(-distance)} ago"
 
 

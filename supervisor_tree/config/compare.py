@@ -70,6 +70,9 @@ def _compare(kind: type[Struct], old: Struct, new: Struct) -> tuple[list[str], l
     if old == new:
         return restart, live
     for key, field in options_of(kind).items():
+        if key == "instances":
+            # Which others there are does not change what one is.
+            continue
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before == after:
             continue
@@ -121,9 +124,9 @@ def _supervisor(old: Plan, new: Plan, name: str) -> Change:
     if old.paths[name] != new.paths[name]:
         restart.append("children")
     was, now = old.templates.get(name), new.templates.get(name)
-    if was is not None and now is not None and was.worker == now.worker:
-        changed = _compare(WorkerSettings, old.workers[was.worker], new.workers[now.worker])
-        live += [f"{now.worker}.{key}" for keys in changed for key in keys]
+    if was is not None and now is not None and was.table == now.table:
+        changed = _compare(WorkerSettings, old.workers[was.table], new.workers[now.table])
+        live += [f"{now.table}.{key}" for keys in changed for key in keys]
     if (was is None) != (now is None):
         restart.append("strategy")
         live = [key for key in live if key != "strategy"]

@@ -6,18 +6,8 @@ from typing import Annotated, Any
 
 from msgspec import Struct
 
-from supervisor_tree.config.kinds import (
-    Anything,
-    Boolean,
-    Choice,
-    Duration,
-    FilePath,
-    ListOf,
-    MapOf,
-    Pattern,
-    Text,
-    Whole,
-)
+from supervisor_tree.config.containers import Anything, ListOf, MapOf
+from supervisor_tree.config.kinds import Boolean, Choice, Duration, FilePath, Pattern, Text, Whole
 from supervisor_tree.config.probes import Probe, probes
 from supervisor_tree.config.problems import Key
 from supervisor_tree.config.program_kinds import Command, Environment, EnvValue, Instances, program_rule

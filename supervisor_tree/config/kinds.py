@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 from supervisor_tree.config.problems import Key, nearest
-from supervisor_tree.config.reading import INVALID, At, Invalid, shown
-from supervisor_tree.config.variables import as_written
+from supervisor_tree.config.reading import At, Invalid, shown
 
 _REFERENCE_SCHEMA = {"type": "string", "pattern": r"\$\{"}
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*", re.ASCII)
@@ -345,71 +344,3 @@ def signal_names() -> list[str]:
     import signal
 
     return [name[3:] for name in signal.Signals.__members__]
-
-
-class ListOf:
-    """A list; one value counts as a list of one."""
-
-    def __init__(self, kind: Any, *, least: int = 0, words: str = "") -> None:
-        self.kind = kind
-        self.least = least
-        self.words = words or f"a list, or one: {kind.words}"
-
-    def read(self, value: Any, at: At, key: Key) -> tuple[Any, ...] | Invalid:
-        if not isinstance(value, list):
-            one = self.kind.read(value, at, key)
-            return INVALID if one is INVALID else (one,)
-        if len(value) < self.least:
-            return at.wrong("must not be empty", key)
-        inner = at.below(key)
-        read = [self.kind.read(element, inner, number) for number, element in enumerate(value)]
-        return INVALID if any(element is INVALID for element in read) else tuple(read)
-
-    def schema(self) -> dict[str, Any]:
-        one = self.kind.schema()
-        many: dict[str, Any] = {"type": "array", "items": one}
-        if self.least:
-            many["minItems"] = self.least
-        return {"anyOf": [one, many]}
-
-
-class MapOf:
-    """A table whose keys are the user's."""
-
-    def __init__(self, kind: Any, key_words: str = "a name") -> None:
-        self.kind = kind
-        self.words = f"a table: {key_words} = {kind.words}"
-
-    def read(self, value: Any, at: At, key: Key) -> dict[str, Any] | Invalid:
-        if not isinstance(value, dict):
-            return at.wrong(f"must be {self.words}, not {shown(value)}", key)
-        inner = at.below(key)
-        read = {name: self.kind.read(element, inner, name) for name, element in value.items()}
-        return INVALID if any(element is INVALID for element in read.values()) else read
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": self.kind.schema()}
-
-
-class Anything:
-    """A value that somebody else judges; its strings are expanded."""
-
-    words = "any value"
-
-    def read(self, value: Any, at: At, key: Key) -> Any:
-        if isinstance(value, str):
-            return at.expand(value, key)
-        inner = at.below(key)
-        if isinstance(value, list):
-            return [self.read(element, inner, number) for number, element in enumerate(value)]
-        if isinstance(value, dict):
-            return {name: self.read(element, inner, name) for name, element in value.items()}
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        return {}
-
-
-def describe_value(value: object) -> str:
-    """A setting as text, with references that are still open as they were written."""
-    return as_written(str(value))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from supervisor_tree.config import arranging, job_settings, not_yet, places, users
-from supervisor_tree.config.dotenv import parse as parse_dotenv
-from supervisor_tree.config.kinds import Boolean, FilePath, ListOf
+from supervisor_tree.config.kinds import Boolean
 from supervisor_tree.config.plan import Plan
 from supervisor_tree.config.probes import Probe, probe
 from supervisor_tree.config.problems import Path, Problem, did_you_mean
@@ -19,22 +17,19 @@ from supervisor_tree.config.program_kinds import NAME, NAME_WORDS, EnvValue, Ins
 from supervisor_tree.config.reading import INVALID, At, Field, Invalid, Reading, Table, options_of, shown
 from supervisor_tree.config.settings import (
     SUPERVISOR,
-    TREE,
     WORKER,
     ProgramSettings,
     SupervisorSettings,
-    TreeSettings,
     WorkerSettings,
 )
-from supervisor_tree.config.sources import NAMED, TABLES, Sources, home_folder, read_file, read_sources
-from supervisor_tree.config.tree_kinds import LogKeys, LogSettings, Name, backoff_of
+from supervisor_tree.config.sources import NAMED, TABLES, Sources, read_file, read_sources
+from supervisor_tree.config.tree_kinds import LogKeys, LogSettings, backoff_of
+from supervisor_tree.config.tree_reading import TreeReader
 from supervisor_tree.config.users import check_user
-from supervisor_tree.config.variables import RUN_NAMES, Scope
+from supervisor_tree.config.variables import RUN_NAMES
 from supervisor_tree.core.spec import Backoff
 
 _RESERVED = ("root", "all", "keeper", "logger", "zygote")
-_LONGEST_RUN_DIR = 80
-"""Bytes, so that the sockets' paths below it fit everywhere (104 bytes on macOS)."""
 _LOG_LIMITS = LogKeys(files=False)
 
 
@@ -65,22 +60,13 @@ def load(
     return plan
 
 
-class Loader:
+class Loader(TreeReader):
     """Reads the merged tables, collecting settings and problems."""
 
     def __init__(self, sources: Sources, environ: Mapping[str, str]) -> None:
-        self.sources = sources
-        self.environ = {name: value for name, value in environ.items() if _is_text(name) and _is_text(value)}
-        self.data = sources.merged
-        self.problems: list[tuple[Path, str]] = []
-        self.remarks: list[tuple[Path, str]] = []
+        super().__init__(sources, environ)
         self.later: list[tuple[Path, str]] = []
-        self.located: list[Problem] = list(sources.warnings)
-        self.found: list[Problem] = list(sources.problems)
-        self.file = os.path.abspath(sources.all[0].file) if sources.all else ""
-        self.home = home_folder(environ)
-        self.env_values: dict[str, str] = {}
-        self.names: dict[str, str] = {"tree.python": sys.executable}
+        """What is not run yet."""
         self.workers: dict[str, WorkerSettings] = {}
         self.supervisors: dict[str, SupervisorSettings] = {}
         self.jobs: dict[str, job_settings.JobSettings] = {}
@@ -88,15 +74,13 @@ class Loader:
         self.base_of: dict[str, str] = {}
         """Bare name → the name of its table."""
         self.held: dict[str, str] = {}
+        self.python: list[str] = []
+        """Workers that are no commands."""
         self.default_envs: dict[str, dict[str, EnvValue]] = {}
         self.disabled: set[str] = set()
         self.broken: set[str] = set()
         """Tables in which something is wrong: what depends on them is not complained about as well."""
         self.templates: dict[str, str] = {}
-        self.dir = os.path.dirname(self.file)
-        self.name = ""
-        self.state_dir = ""
-        self.tree = TreeSettings()
 
     def added_children(self) -> dict[str, list[str]]:
         """Supervisor (``""``: the root) → names that were added at run time under it."""
@@ -111,99 +95,6 @@ class Loader:
         """Names whose tables were added at run time."""
         added = [source.data for source in self.sources.all if source.added]
         return [name for data in added for kind in NAMED for name in data.get(kind, ())]
-
-    # -- scopes ---------------------------------------------------------------------------------
-
-    def variable(self, name: str) -> str | None:
-        """Rule 5: the tree's env files, then the environment of `start`."""
-        value = self.env_values.get(name)
-        return self.environ.get(name) if value is None else value
-
-    def reading(
-        self, names: dict[str, str] | None = None, later: tuple[str, ...] = (), *, holds: bool = False
-    ) -> Reading:
-        return Reading(
-            Scope(self.variable, self.names if names is None else names, later), self.dir, self.home, holds=holds
-        )
-
-    def collect(self, reading: Reading) -> None:
-        self.problems += reading.problems
-        self.remarks += reading.warnings
-
-    def table(self, key: str) -> dict[str, Any]:
-        """A top-level table; empty when it is not there, or wrong, which is noted."""
-        value = self.data.get(key, {})
-        if isinstance(value, dict):
-            return value
-        self.problems.append(((key,), f"must be a table, [{key}{'.NAME' if key in NAMED else ''}], not {shown(value)}"))
-        return {}
-
-    # -- the tree itself ------------------------------------------------------------------------
-
-    def tree_table(self) -> None:
-        """`[tree]`, in the order in which its keys build on one another: dir, env_file, name, the rest."""
-        written = self.table("tree")
-        at = At(self.reading(), ("tree",))
-        at.reading.base = next(
-            (source.folder for source in reversed(self.sources.all) if source.says(("tree", "dir"))), self.dir
-        )
-        folder = FilePath().read(written["dir"], at, "dir") if "dir" in written else INVALID
-        self.dir = at.reading.base = self.dir if isinstance(folder, Invalid) else os.path.normpath(folder)
-        self.names["tree.dir"] = self.dir
-        env_files = (
-            ListOf(FilePath(may_be_missing=True)).read(written["env_file"], at, "env_file")
-            if "env_file" in written
-            else ()
-        )
-        if not isinstance(env_files, Invalid):
-            self._env_files(env_files, at, written)
-        name = Name().read(written["name"], at, "name") if "name" in written else INVALID
-        self.name = os.path.basename(self.dir) or "tree" if isinstance(name, Invalid) else name
-        self.names["tree.name"] = self.name
-        values = TREE.keys({key: value for key, value in written.items() if key not in ("dir", "env_file", "name")}, at)
-        self.tree = TreeSettings(
-            **{"dir": self.dir, "env_file": () if isinstance(env_files, Invalid) else env_files, "name": self.name}
-            | values
-        )
-        makes = [folder.rstrip("/") for folder in values.get("make_dirs", ())]
-        if (
-            "dir" in written
-            and not isinstance(folder, Invalid)
-            and self.dir not in makes
-            and not os.path.isdir(self.dir)
-        ):
-            at.wrong(f'there is no folder {self.dir}: make it, or write make_dirs = ["."]', "dir")
-        if "on_give_up" in written and "intensity" not in written:
-            at.warn("has no effect without `intensity`: the root never gives up", "on_give_up")
-        self.state_dir = os.path.normpath(values.get("state_dir") or os.path.join(self.dir, ".supervisor-tree"))
-        if self.tree.run_dir is not None and len(os.fsencode(self.tree.run_dir)) > _LONGEST_RUN_DIR:
-            at.wrong(f"is too long for a socket's path: use at most {_LONGEST_RUN_DIR} bytes", "run_dir")
-        self.collect(at.reading)
-
-    def _env_files(self, env_files: tuple[str, ...], at: At, written: dict[str, Any]) -> None:
-        for number, file in enumerate(env_files):
-            path = file.removeprefix("?")
-            try:
-                with open(path, encoding="utf-8") as opened:
-                    text = opened.read()
-            except (OSError, UnicodeDecodeError) as error:
-                if isinstance(error, FileNotFoundError) and file.startswith("?"):
-                    continue
-                reason = error.strerror if isinstance(error, OSError) else "the text is not UTF-8"
-                hint = (
-                    f': write "?{os.path.basename(path)}" if it may be missing'
-                    if isinstance(error, FileNotFoundError)
-                    else ""
-                )
-                at.wrong(
-                    f"can't read {path}: {reason}{hint}",
-                    "env_file",
-                    *([number] if isinstance(written["env_file"], list) else []),
-                )
-                continue
-            values, strange = parse_dotenv(text)
-            self.env_values.update(values)
-            self.located += [Problem(path, line, "", "is no KEY=VALUE: ignored") for line in strange]
 
     # -- all the others -------------------------------------------------------------------------
 
@@ -410,15 +301,6 @@ class Loader:
         return table.struct() if settings is INVALID else settings
 
 
-def _is_text(text: str) -> bool:
-    """Whether a variable can be told to others; what is not UTF-8 is still inherited by the children."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class _Defaults(Table):
     """`[defaults]`: what workers and jobs may share."""
 
@@ -430,7 +312,6 @@ class _Defaults(Table):
             both = {**options_of(job_settings.JobSettings), **options_of(WorkerSettings)}
             self._known = {key: field for key, field in both.items() if field.option.shared}
         return self._known
-
 
     def unknown(self, at: At, key: str) -> None:
         if key in options_of(WorkerSettings) or key in options_of(job_settings.JobSettings):

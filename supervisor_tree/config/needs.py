@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from supervisor_tree.config.problems import did_you_mean
 
 if TYPE_CHECKING:
-    from supervisor_tree.config.arranging import Arrangement
+    from supervisor_tree.config.places_in_tree import Arrangement
 
 
 def check_needs(tree: Arrangement) -> None:

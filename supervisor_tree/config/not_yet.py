@@ -49,8 +49,7 @@ def note_worker(loader: Loader, table: str, settings: WorkerSettings) -> None:
     if settings.run is not None or settings.use is not None:
         key = "run" if settings.run is not None else "use"
         loader.later.append((("workers", table, key), "Python workers (`run`, `use`) are not run: this one stays held"))
-        held = loader.held.get(settings.name)
-        loader.held[settings.name] = f"{held}; {PYTHON}" if held else PYTHON
+        loader.python.append(settings.name)
 
 
 def only_notify(settings: WorkerSettings) -> bool:

@@ -22,11 +22,12 @@ from supervisor_tree.config.settings import SupervisorSettings, TreeSettings, Wo
 from supervisor_tree.core.spec import SupervisorSpec
 
 
-class Template(Struct, frozen=True, kw_only=True):
-    """What the children of a `simple_one_for_one` supervisor are made from, as written."""
+class Written(Struct, frozen=True, kw_only=True):
+    """The table of a worker as written, for settings that are worked out later."""
 
-    worker: str
-    written: dict[str, Any]
+    table: str
+    """Its name."""
+    values: dict[str, Any]
     file: str
     line: int
 
@@ -85,10 +86,12 @@ class Plan(Struct, kw_only=True, omit_defaults=True):
     """The same for each child, where it says ``${self.…}``."""
     added: tuple[str, ...]
     """Names that stand in ``added.toml``: only these can be removed at run time."""
-    templates: dict[str, Template]
-    """By supervisor."""
+    templates: dict[str, Written]
+    """By supervisor with ``simple_one_for_one``: what its children are made from."""
+    held_tables: dict[str, Written]
+    """By bare name: those that are held for want of a variable, which may be set by the time of their start."""
     defaults: dict[str, dict[str, Any]]
-    """`[defaults]` and `[logs]` as written, where there are templates."""
+    """`[defaults]` and `[logs]` as written, where there are tables as written."""
     instances: dict[str, Instance] = {}
     """By bare name; filled by `template`."""
     warnings: list[Problem] = []

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 
-from supervisor_tree.config.kinds import Boolean, Choice, Duration, FilePath, ListOf, Pattern, Size, Text, Whole
+from supervisor_tree.config.containers import ListOf
+from supervisor_tree.config.kinds import Boolean, Choice, Duration, FilePath, Pattern, Size, Text, Whole
 from supervisor_tree.config.problems import Key
 from supervisor_tree.config.program_kinds import Command, program_rule
 from supervisor_tree.config.reading import At, Invalid, Option, Table, shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from msgspec import Struct
 
 Key = str | int
@@ -65,13 +67,25 @@ _ESCAPES |= {ord("\n"): "\\n", ord("\t"): "\\t", ord('"'): '\\"', ord("\\"): "\\
 
 def nearest(word: str, known: list[str]) -> str | None:
     """The known word most like this one, if any is like it."""
-    from difflib import get_close_matches  # only when there is an error
+    return _nearest(word, tuple(known))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+    # Remembered, for one mistake is often made a thousand times over, and difflib is slow.
+    from difflib import get_close_matches
 
     swapped = word.replace("_", "-") if word.replace("_", "-") in known else word.replace("-", "_")
     if swapped in known:
         return swapped
-    found = get_close_matches(word, known, n=1, cutoff=0.6)
+    if len(known) > _MANY:
+        known = tuple(one for one in known if one[:1] == word[:1] and abs(len(one) - len(word)) < 3)[:_MANY]
+    found = get_close_matches(word[:_MANY], known, n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+_MANY = 200
+"""Words, or letters of one, that are looked through for a likeness; of more only those that begin alike."""
 
 
 def did_you_mean(word: str, known: list[str], otherwise: str = "") -> str:

@@ -204,6 +204,9 @@ class InheritEnv:
         return {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]}
 
 
+_MOST_INSTANCES = 10_000
+
+
 class Instances:
     """How many of a kind, or their names; read as the names."""
 
@@ -216,12 +219,12 @@ class Instances:
                 return text
             value = int(text) if text.isdecimal() and len(text) < 9 else text
         if isinstance(value, int) and not isinstance(value, bool):
-            if not 1 <= value <= 100_000:
-                return at.wrong("must be from 1 to 100000 (enabled = false leaves the table out)", key)
+            if not 1 <= value <= _MOST_INSTANCES:
+                return at.wrong(f"must be from 1 to {_MOST_INSTANCES} (enabled = false leaves the table out)", key)
             return tuple(map(str, range(1, value + 1)))
         if not isinstance(value, list) or not value:
             return at.wrong(f"must be {self.words}, not {'empty' if value == [] else shown(value)}", key)
-        names: list[str] = []
+        names: dict[str, str] = {}
         inner = at.below(key)
         for number, element in enumerate(value):
             name: str | Invalid = INVALID
@@ -235,10 +238,10 @@ class Instances:
                 return name
             if not NAME.fullmatch(name):
                 return inner.wrong(f"{shown(name)} is no name of an instance: {NAME_WORDS}", number)
-            if name.lower() in (known.lower() for known in names[-1000:]):
+            if name.lower() in names:
                 return inner.wrong(f"{shown(name)} is there twice", number)
-            names.append(name)
-        return tuple(names)
+            names[name.lower()] = name
+        return tuple(names.values())
 
     def schema(self) -> dict[str, Any]:
         names = {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1}

@@ -9,14 +9,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 
+from supervisor_tree.config.containers import Anything, ListOf, MapOf
 from supervisor_tree.config.kinds import (
-    Anything,
     Boolean,
     Choice,
     Duration,
     FilePath,
-    ListOf,
-    MapOf,
     Member,
     Number,
     SignalName,

@@ -10,7 +10,7 @@ from typing import Any
 
 from supervisor_tree.config import positions
 from supervisor_tree.config.problems import ConfigError, Path, Problem, dotted
-from supervisor_tree.config.variables import Scope, Unknown, Unset
+from supervisor_tree.config.variables import MARK, Scope, Unknown, Unset
 
 TABLES = (
     "tree", "defaults", "supervisors", "workers", "jobs", "recover", "activity", "retention", "checks",
@@ -174,7 +174,7 @@ def read_file(file: str, blamed: Problem) -> Source:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(file, line, "", "no valid TOML: the text is not UTF-8")]) from None
-    return Source(file, text.replace("\r\n", "\n"))
+    return Source(file, text.removeprefix("\ufeff").replace("\r\n", "\n"))
 
 
 def read_sources(
@@ -213,6 +213,8 @@ def _read(file: str, blamed: Problem, sources: Sources, environ: Mapping[str, st
             path = Scope(environ.get, {}).expand(name)
         except (Unset, Unknown) as error:
             raise ConfigError([sources.problem(key, f"{error}")]) from None
+        if MARK in path:
+            raise ConfigError([sources.problem(key, "holds a NUL character, which no file name may")])
         optional = path.startswith("?")
         path = _under(path.removeprefix("?"), source, environ)
         if optional and not os.path.exists(path):

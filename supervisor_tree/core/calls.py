@@ -84,6 +84,7 @@ def terminate(tree: Tree, child: Node, call: TerminateChildCalled) -> None:
 
 def terminate_stopping(tree: Tree, child: Node, call: TerminateChildCalled) -> None:
     child.stop_calls = [*(child.stop_calls or ()), call.request]
+    tree.touch(child)
     operations.superseded(tree, child, call.request)
     stopping.join(tree, child, Then.STAY)
 

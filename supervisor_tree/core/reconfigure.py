@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from supervisor_tree.core import gates, operations, starting, stopping
+from supervisor_tree.core import gates, operations, starting, stopping, supervising
 from supervisor_tree.core.events import Reconfigured
-from supervisor_tree.core.node import Node, State, Then
+from supervisor_tree.core.facts import Fact
+from supervisor_tree.core.node import LAST, Node, State, Then
 from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
-from supervisor_tree.core.supervising import may_start
 
 if TYPE_CHECKING:
     from supervisor_tree.core.operations import Operation
@@ -33,7 +33,7 @@ def apply(tree: Tree, event: Reconfigured) -> None:
     added: list[Node] = []
     _respecify(tree, operation, tree.root, event.root, set(event.restart), added)
     for node in added:
-        if node.parent is not None and node.parent.state is State.UP and may_start(node):
+        if node.parent is not None and node.parent.state is State.UP and supervising.may_start(node):
             starting.start(tree, node)
             operations.expect(tree, operation, node.path, "start")
     for path in event.restart:
@@ -53,7 +53,12 @@ def _respecify(
         return
     named = {child.name: child for child in spec.children}
     for child in list(sup.order):
-        if child.own_spec is None and child.name not in named:
+        if child.name in named:
+            continue
+        if child.then is Then.REMOVE:
+            child.successor = None
+            tree.touch(child)
+        elif child.own_spec is None:
             _remove(tree, operation, child)
     present = {child.name: child for child in sup.order}
     for child_spec in spec.children:
@@ -99,15 +104,12 @@ def _remove(tree: Tree, operation: Operation, node: Node) -> None:
     if node.state is State.RESTARTING:
         tree.enter(node, State.DOWN)
     if node.state is State.DOWN:
-        successor, sup, rank = node.successor, node.parent, node.rank
-        tree.remove(node)
-        if successor is not None and sup is not None:
-            heir = tree.add(sup, successor, rank)
-            if sup.state is State.UP and may_start(heir):
-                starting.start(tree, heir)
+        supervising.removed(tree, node)
         return
     operations.expect(tree, operation, node.path, "reload")
     tree.leaving[node.name] = node.path
+    node.own_spec = node.spec
+    tree.touch(node)
     if node.state is State.STOPPING:
         stopping.join(tree, node, Then.REMOVE)
     else:
@@ -119,7 +121,7 @@ def _restart(tree: Tree, operation: Operation, node: Node) -> None:
     if node.state in (State.STARTING, State.UP):
         operations.expect(tree, operation, node.path, "start", node.incarnation)
         stopping.stop(tree, node, Then.RESTART)
-    elif node.state is State.DOWN and node.gate is not None and gates.startable(tree, node) and may_start(node):
+    elif node.state is State.DOWN and node.gate is not None and gates.startable(tree, node) and supervising.may_start(node):
         starting.start(tree, node)
 
 
@@ -134,14 +136,22 @@ def _reorder(tree: Tree, sup: Node, spec: SupervisorSpec) -> None:
     if [node.rank for node in order] == list(range(len(order))):
         return
     renamed = {node.rank: rank for rank, node in enumerate(order)}
-    walk = sup.walk
+    walk, passed = sup.walk, []
     if walk is not None:
-        # A pass goes on at the same child; what it has not come to yet it finds where that is now.
+        # A start goes on at the same child; what it had yet to come to and now lies behind it is started
+        # here. A stop begins anew: what is down already does not hold it up.
+        cursor = LAST if walk.task == "stop" else renamed.get(walk.cursor, walk.cursor)
+        passed = [node for node in order if node.rank > walk.cursor and renamed[node.rank] < cursor]
         walk.first = min((renamed[node.rank] for node in sup.order if node.rank >= walk.first), default=walk.first)
-        walk.cursor = renamed.get(walk.cursor, walk.cursor)
+        walk.cursor = cursor
         tree.touch(sup)
+        if walk.task == "stop":
+            tree.tell(Fact.WALK, sup)
     for rank, node in enumerate(order):
         if node.rank != rank:
             node.rank = rank
             tree.touch(node)
     sup.order[:] = order
+    for node in passed:
+        if node.listed and supervising.may_start(node) and node.then is None:
+            starting.start(tree, node)

@@ -25,7 +25,8 @@ def start(tree: Tree, node: Node) -> None:
         tree.tell(Fact.IGNORED, node)
         return
     gates.forget(tree, node)
-    node.incarnation += 1
+    # Who never started may have had a predecessor of its name, whose incarnations must not come again.
+    node.incarnation = (node.incarnation or tree.floor) + 1
     node.pid = None
     node.ready = node.failed = node.completed = False
     node.ready_at = node.healthy = node.crash = node.reason = None

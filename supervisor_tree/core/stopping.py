@@ -77,14 +77,14 @@ def kill(tree: Tree, sup: Node) -> None:
     for child in reversed(sup.order):
         if child.state is State.RESTARTING:
             tree.enter(child, State.DOWN)
-        elif not child.alive:
+        if not child.alive:
             continue
-        elif child.is_supervisor and not unanswered(child):
+        if child.then is not Then.REMOVE:
             child.then = Then.STAY
             tree.touch(child)
+        if child.is_supervisor and not unanswered(child):
             kill(tree, child)
         else:
-            child.then = Then.STAY
             child.deadline = tree.now
             tree.disarm(child, "ready")
             tree.enter(child, State.STOPPING)

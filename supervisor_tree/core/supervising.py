@@ -143,16 +143,16 @@ def stopped(tree: Tree, child: Node, again: bool) -> None:
         stopping.delist(tree, child)
 
 
-def removed(tree: Tree, child: Node, _: Any = None) -> None:
+def removed(tree: Tree, child: Node) -> None:
     """A child that was to be taken out of the tree is down: it goes; its successor, if any, takes its place."""
     sup = child.parent
     assert sup is not None
-    successor, rank = child.successor, child.rank
     _go_on(tree, child)
     tree.remove(child)
-    if successor is not None:
-        heir = tree.add(sup, successor, rank)
-        if sup.state is State.UP and not (sup.walk is not None and sup.walk.covers(rank)):
+    if child.successor is not None:
+        heir = tree.add(sup, child.successor, child.rank)
+        heir.wish, heir.by = child.wish, child.by
+        if may_start(heir):
             starting.start(tree, heir)
 
 
@@ -218,7 +218,6 @@ def give_up(tree: Tree, sup: Node, child: Node) -> None:
     if spec.on_give_up != "exit":
         _hold_failed(tree, sup, child)
         return
-    child.failed = True
     if child.state is State.RESTARTING:
         tree.enter(child, State.DOWN)
     sup.ending, sup.cause = "gave_up", child.path
@@ -291,11 +290,11 @@ def _go_on(tree: Tree, child: Node) -> None:
         tree.tell(Fact.WALK, sup)
 
 
-def walk(tree: Tree, sup: Node, _: Any = None) -> None:
+def walk(tree: Tree, sup: Node) -> None:
     rounds.step(tree, sup)
 
 
-def gate(tree: Tree, node: Node, _: Any = None) -> None:
+def gate(tree: Tree, node: Node) -> None:
     """Those who wait for ``node`` ask their gates again."""
     for path in list(tree.waiters.get(node.path, ())):
         waiter = tree.nodes[path]

@@ -209,7 +209,7 @@ class Tree:
 
     def _plant(self, sup: Node | None, spec: ChildSpec, rank: int, *, own: bool) -> Node:
         path = spec.name if sup is None else f"{sup.path}/{spec.name}"
-        node = Node(path=path, spec=spec, rank=rank, own_spec=spec if own else None, incarnation=self.floor)
+        node = Node(path=path, spec=spec, rank=rank, own_spec=spec if own else None)
         node.since = self.now
         self.attach(node, sup)
         self.touch(node)

@@ -171,7 +171,7 @@ def _down_with_others(one: Node) -> Shown:
     if sup.state is State.RESTARTING:
         return "backoff", f"its supervisor {sup.name} is to be restarted", _at(sup, "restart")
     if not sup.alive:
-        return "stopped", f"its supervisor {sup.name} is stopped", None
+        return "stopped", f"its supervisor {sup.name} {'failed' if sup.failed else 'is stopped'}", None
     if sup.state is State.STOPPING:
         return "stopped", f"its supervisor {sup.name} is stopping", None
     if one.listed and sup.walk is not None and (sup.walk.task == "stop" or one.rank > sup.walk.cursor):

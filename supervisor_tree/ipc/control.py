@@ -111,9 +111,12 @@ class Control:
             left = until - time.monotonic()
             if not self._socket.poll(max(0, int(left * 1000) + 1) if left > 0 else 0):
                 return None
-            answer = json.loads(self._socket.recv())
-            if answer.get("id") == id_:
-                return dict(answer)
+            try:
+                answer = json.loads(self._socket.recv())
+            except ValueError:
+                continue
+            if isinstance(answer, dict) and answer.get("id") == id_ and "kind" in answer:
+                return answer
 
 
 class Stream:

@@ -55,6 +55,11 @@ class Adopter:
             child = None if key is None else wanted.get(key)
             if child is not None:
                 self._belongs(seen, child)
+        for child in wanted.values():
+            for pid, start in child.lineage.items():
+                known = means.process(pid)
+                if known is not None and known.start == start and not known.dead and pid not in child.rest:
+                    self._belongs(known, child)
 
     def _adopt(self, seen: Process) -> None:
         table = self._table
@@ -100,13 +105,8 @@ class Adopter:
         """Note the descendants of a living leader, so that they are known when they lose their parents."""
         if not child.sweep or child.end is not None:
             return
-        waiting = [child.pid]
-        while waiting:
-            for pid in means.children_of(waiting.pop()) if means.orphans_come_to_us else ():
-                seen = means.process(pid)
-                if seen is not None and child.lineage.get(pid) != seen.start:
-                    child.lineage[pid] = seen.start
-                    waiting.append(pid)
+        for seen in means.descendants(child.pid):
+            child.lineage[seen.pid] = seen.start
 
     def reaped(self, pid: int) -> Child | None:
         """An adopted process is gone; the child it belonged to, if any."""
@@ -118,15 +118,17 @@ class Adopter:
             child.rest.pop(pid, None)
         return child
 
-    def descendants(self, pids: list[int]) -> list[int]:
-        """All that descend from these."""
-        found: list[int] = []
-        waiting = list(pids)
-        while waiting:
-            children = means.children_of(waiting.pop())
-            found += children
-            waiting += children
-        return found
+    def left_on_purpose(self) -> list[int]:
+        """pids of what workers with `sweep = false` have left behind."""
+        wanted = self._keeper.left_on_purpose
+        if not wanted:
+            return []
+        tree_id = self._keeper.tree_id
+        return [
+            each.pid
+            for each in means.processes_of(tree_id)
+            if _named(means.environment(each.pid) or b"", tree_id)[0] in wanted
+        ]
 
     def strangers(self) -> list[Adopted]:
         """Adopted processes that belong to nobody."""

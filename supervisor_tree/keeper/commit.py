@@ -45,9 +45,6 @@ class Effects:
             KeyError, TypeError, ValueError, AttributeError: an effect that is none; those before it are done.
         """
         self._looked = False
-        spawns = [(str(each["name"]), int(each["inc"])) for each in effects if each["op"] == "spawn"]
-        if spawns and not self._keeper.ending:
-            self._keeper.logger.intend(spawns)
         since = 0
         for effect in effects:
             operation = effect["op"]

@@ -70,10 +70,7 @@ class Ending:
             self._timer.cancel()
         keeper = self._keeper
         peers = [peer.pid for peer in (keeper.brain.root, keeper.brain.standby, keeper.logger.peer) if peer is not None]
-        spared = [*peers, *(each.pid for each in keeper.table.adopted.values() if each.key in keeper.left_on_purpose)]
-        if keeper.left_on_purpose:
-            spared += keeper.adopter.descendants(spared)
-        sweep.kill_all(keeper.tree_id, (), spared, deadline=time.monotonic() + _SWEEP, others=False)
+        sweep.kill_all(keeper.tree_id, (), [*peers, *keeper.adopter.left_on_purpose()], deadline=time.monotonic() + _SWEEP, others=False)
         if keeper.lock is None:
             self._logs = True
         else:

@@ -24,6 +24,10 @@ _COMPACT_AFTER = 2000
 """Lines beyond the living ones before `keeper.log` is written anew."""
 
 
+_FDS_AT_ONCE = 32
+"""Descriptors that travel with one write; the receiver takes at most 64."""
+
+
 class Stream:
     """One pipe whose read end the keeper keeps (and never reads) until the logger has all of it."""
 
@@ -65,6 +69,7 @@ class LogKeeper:
         self._lines: list[str] = []
         self._said = 0
         self._out: list[bytes] = []
+        self._fds: list[int] = []
         self._processes: dict[Peer, tuple[str, int]] = {}
         self._staging: tuple[int, int] | None = None
         self._memo = -1
@@ -115,6 +120,7 @@ class LogKeeper:
             keeper.loop.later(self._ladder.delay(False), self._start)
             return
         self._out.clear()
+        self._fds = []
         self.peer.send(
             {
                 "t": "hello",
@@ -167,8 +173,10 @@ class LogKeeper:
         self._streams[stream.id] = stream
         self._of.setdefault(child.key, []).append(stream)
         if self.peer is not None:
-            self.flush()
-            self.peer.send(stream.head(), fds=(fd,))
+            if len(self._fds) >= _FDS_AT_ONCE:
+                self.flush()
+            self._out.append(encode(stream.head()))
+            self._fds.append(fd)
 
     def emptied(self, child: Child) -> None:
         """Nothing is left of a child: its output is complete at end of file or shortly after."""
@@ -206,11 +214,6 @@ class LogKeeper:
             del self._of[key]
 
     # --- the table on disk
-
-    def intend(self, children: list[tuple[str, int]]) -> None:
-        """Say what is about to be spawned, before it is."""
-        self._lines += [record.will(name, inc) for name, inc in children]
-        self.flush()
 
     def note(self, child: Child) -> None:
         self._lines.append(record.process(child.name, child.inc, child.pid, child.start))
@@ -254,9 +257,10 @@ class LogKeeper:
             if self._said > _COMPACT_AFTER + 4 * len(self._keeper.table.children):
                 self._write_anew()
         if self._out:
-            frames = b"".join(self._out)
+            frames, fds = b"".join(self._out), self._fds
             self._out.clear()
-            self.peer.send_bytes(frames)
+            self._fds = []
+            self.peer.send_bytes(frames, fds)
 
     def _frame(self, peer: Peer, head: dict[str, Any], blob: bytes) -> None:
         kind = head.get("t")

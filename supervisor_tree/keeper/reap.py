@@ -33,6 +33,7 @@ class Reaper:
         touched: dict[tuple[str, int], Child] = {}
         others: list[tuple[int, int]] = []
         any_exit = False
+        self._oom.forget()
         while True:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -195,6 +196,7 @@ class Reaper:
 
     def refresh(self) -> None:
         """Called with each ping: what was killed for want of memory before now was none of the next exits."""
+        self._oom.forget()
         self._oom.killed()
 
 
@@ -211,12 +213,21 @@ class _OomCounter:
                 continue
             break
         self._before = self._read()
+        self._answer: bool | None = None
+        self._asked = False
+
+    def forget(self) -> None:
+        """A new burst of exits begins: the next question is one to the kernel."""
+        self._asked = False
 
     def killed(self) -> bool | None:
         """None: the system does not say."""
-        now = self._read()
-        before, self._before = self._before, now
-        return None if now is None or before is None else now > before
+        if not self._asked:
+            self._asked = True
+            now = self._read()
+            before, self._before = self._before, now
+            self._answer = None if now is None or before is None else now > before
+        return self._answer
 
     def _read(self) -> int | None:
         if self._fd is None:

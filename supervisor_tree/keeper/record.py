@@ -1,6 +1,6 @@
 """`keeper.log`: the table on disk. The keeper words it, the logger writes it, the next start reads it.
 
-One JSON object a line: ``life`` (first line), ``will`` (an intent, before the spawn), ``is`` (a process), ``gone``.
+One JSON object a line: ``life`` (first line), ``is`` (a process), ``gone``.
 A hint beside the tree's id (`processes.md` 8): not fsynced, may lack its last lines, holds no secret.
 """
 
@@ -14,24 +14,21 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# Two lines for each restart of a worker: written without building an object first.
+_string = json.encoder.encode_basestring_ascii
+
+
 def life(tree_id: str, boot: str, namespace: str, keeper: int, start: int) -> str:
-    return _line({"e": "life", "id": tree_id, "boot": boot, "ns": namespace, "keeper": keeper, "start": start})
-
-
-def will(name: str, inc: int) -> str:
-    return _line({"e": "will", "name": name, "inc": inc})
+    entry = {"e": "life", "id": tree_id, "boot": boot, "ns": namespace, "keeper": keeper, "start": start}
+    return json.dumps(entry, separators=(",", ":"))
 
 
 def process(name: str, inc: int, pid: int, start: int) -> str:
-    return _line({"e": "is", "name": name, "inc": inc, "pid": pid, "start": start})
+    return f'{{"e":"is","name":{_string(name)},"inc":{inc},"pid":{pid},"start":{start}}}'
 
 
 def gone(name: str, inc: int) -> str:
-    return _line({"e": "gone", "name": name, "inc": inc})
-
-
-def _line(entry: dict[str, Any]) -> str:
-    return json.dumps(entry, separators=(",", ":"))
+    return f'{{"e":"gone","name":{_string(name)},"inc":{inc}}}'
 
 
 class Record:

@@ -61,10 +61,6 @@ class Splicing:
         self.staged = available(self._out)
         """Bytes taken and not yet stored. Not 0 at the start: those of the logger before."""
 
-    def whose(self) -> tuple[str, int] | None:
-        """Path and kind of what the logger before left in the staging pipe."""
-        return self._memo.staged()
-
     def attach(self, stream: Stream) -> None:
         stream.capacity = fcntl.fcntl(stream.fd, fcntl.F_GETPIPE_SZ)
 
@@ -98,7 +94,7 @@ class Splicing:
             BlockingIOError: the pipe is empty.
         """
         if self._last is not stream:
-            self._memo.stage(stream.file.path, stream.kind)
+            self._memo.stage(stream.file.path, stream.kind, stream.file.block)
             self._last = stream
         self.staged = got = os.splice(stream.fd, self._in, min(size, self.chunk), flags=os.SPLICE_F_NONBLOCK)
         if got >= stream.capacity and stream.capacity < _BUSY:
@@ -116,14 +112,12 @@ class Splicing:
         self._to_null(self._out, size)
         return size
 
-    def held(self) -> bytes:
-        """Take what was taken into memory."""
-        data = b""
+    def keep(self, fd: int, offset: int) -> None:
+        """Put what was taken at ``offset`` of a file in memory."""
         while self.staged:
-            part = os.read(self._out, self.staged)
-            self.staged -= len(part)
-            data += part
-        return data
+            done = os.splice(self._out, fd, self.staged, offset_dst=offset)
+            self.staged -= done
+            offset += done
 
     def discard(self, stream: Stream) -> int:
         """Throw away what is in the worker's pipe; how much that was.
@@ -151,9 +145,6 @@ class Copying:
         self.chunk = _COPY
         self.staged = 0
         self._data = b""
-
-    def whose(self) -> tuple[str, int] | None:
-        return None
 
     def attach(self, stream: Stream) -> None:
         os.set_blocking(stream.fd, False)
@@ -197,10 +188,9 @@ class Copying:
         size, self.staged = self.staged, 0
         return size
 
-    def held(self) -> bytes:
-        data = self._data[len(self._data) - self.staged :]
+    def keep(self, fd: int, offset: int) -> None:
+        os.pwrite(fd, self._data[-self.staged :], offset)
         self.staged = 0
-        return data
 
     def discard(self, stream: Stream) -> int:
         got = self.available(stream)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from supervisor_tree.logs.memo import Memo
+    from supervisor_tree.logs.spill import Spill
     from supervisor_tree.logs.streams import Stream
 
 _ENDLESS = 1 << 62
@@ -50,10 +51,10 @@ class LogFile:
         """Why nothing can be written at the moment."""
         self.retry_at = 0.0
         """Monotonic time before which nothing is tried again."""
-        self.since = 0.0
-        """Monotonic time at which the trouble began."""
-        self.spill = b""
+        self.spills: list[Spill] = []
         """With on_full = "block": taken from the pipe and not yet written."""
+        self.waiting: list[Stream] = []
+        """With on_full = "block": streams that are left alone while there is trouble."""
         self._index_fd = -1
         self._inode = 0
         self._records: list[bytes] = []
@@ -139,6 +140,7 @@ class LogFile:
         if not grown:
             return
         self.size += grown
+        self.last = kind
         if not self.regular:
             return
         when = time.time()

@@ -8,7 +8,7 @@ import struct
 
 from supervisor_tree.logs import index
 
-_HEAD = struct.Struct("<BxH")
+_HEAD = struct.Struct("<B?H")
 _COUNT = struct.Struct("<I")
 _NOTE = struct.Struct("<Q16s")
 _COUNT_AT = 8
@@ -17,6 +17,8 @@ _NOTES_AT = 8192
 MOST = 512
 """Index records that it holds; then the indexes have to be written."""
 _SIZE = _NOTES_AT + MOST * _NOTE.size
+END = 65536
+"""Where the memfd is free for others (`spill`)."""
 
 
 class Memo:
@@ -40,18 +42,20 @@ class Memo:
     def full(self) -> bool:
         return self._count >= MOST
 
-    def stage(self, path: str, kind: int) -> None:
-        """From now on the staging pipe holds bytes of this kind of stream for this log file."""
+    def stage(self, path: str, kind: int, block: bool) -> None:
+        """From now on the staging pipe holds bytes of this kind of stream for this log file.
+
+        ``block``: none of them may be dropped."""
         data = os.fsencode(path)
         self._map[_PATH_AT : _PATH_AT + len(data)] = data
-        _HEAD.pack_into(self._map, 0, kind, len(data))
+        _HEAD.pack_into(self._map, 0, kind, block, len(data))
 
-    def staged(self) -> tuple[str, int] | None:
-        """Path of the log file and kind of stream; None when nothing was ever staged."""
-        kind, length = _HEAD.unpack_from(self._map, 0)
+    def staged(self) -> tuple[str, int, bool] | None:
+        """What `stage` was told last; None when nothing was ever staged."""
+        kind, block, length = _HEAD.unpack_from(self._map, 0)
         if not length:
             return None
-        return os.fsdecode(self._map[_PATH_AT : _PATH_AT + length]), kind
+        return os.fsdecode(self._map[_PATH_AT : _PATH_AT + length]), kind, block
 
     def note(self, inode: int, record: bytes) -> None:
         """Keep one index record of the log file ``inode`` until `clear`."""

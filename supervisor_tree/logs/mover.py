@@ -1,7 +1,7 @@
 """The writer thread: waits for pipes and moves what is in them to files.
 
-Everything that may block on a disk happens here, between `_disk` and its end. Meanwhile the lock `hands` is free, and
-the main thread, when that takes too long, drops what must not wait (`drop_all`).
+Everything that may block on a disk happens here, by way of `Disk.call`. When that takes too long, the main thread drops
+what must not wait (`drop_all`).
 
 Whole lines: where two streams share a file, one waits a moment for the end of the other's line; a file is rotated at
 the end of a line.
@@ -10,11 +10,13 @@ the end of a line.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
 from collections import deque
 
+from supervisor_tree.logs.disk import Disk
 from supervisor_tree.logs.files import LogFile
 
 TYPE_CHECKING = False
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
     from supervisor_tree.logs.carry import Carry
     from supervisor_tree.logs.memo import Memo
+    from supervisor_tree.logs.spill import Spills
     from supervisor_tree.logs.streams import Stream
     from supervisor_tree.logs.waiting import Waiter
+
+    Tell = Callable[[dict[str, Any]], None]
 
 PATIENCE = 0.1
 """Seconds that a stream waits for the end of another's line in the same file."""
@@ -38,25 +43,22 @@ _DRAIN = 3.0
 class Mover:
     """The thread, and what the main thread may ask of it (`ask` and `drop_all`, nothing else)."""
 
-    def __init__(self, carry: Carry, memo: Memo, waiter: Waiter, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, carry: Carry, memo: Memo, spills: Spills, waiter: Waiter, tell: Tell) -> None:
         self._carry = carry
         self._memo = memo
         self._waiter = waiter
         self._tell = tell
         self._streams: dict[Any, Stream] = {}
         self._ready: deque[Stream] = deque()
-        self._waiting_for_space: list[Stream] = []
+        self._blocked: set[LogFile] = set()
+        self._spills = spills
         self._held: dict[Stream, float] = {}
         self._dirty: set[LogFile] = set()
         self._asked: deque[Callable[[], None]] = deque()
-        self._hands = threading.Lock()
         self._halted = False
-        self._dropping = False
-        self.watched = False
-        """The main thread looks at `busy_since` from time to time."""
-        self.busy_since: float | None = None
-        """Monotonic time at which the disk operation under way began."""
-        self.thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self.disk = Disk(lambda: tell({}))
+        self._disk = self.disk.call
+        self.thread = threading.Thread(target=self._live, name="writer", daemon=True)
 
     # Asked by the main thread
 
@@ -67,18 +69,13 @@ class Mover:
 
     def drop_all(self, streams: list[Stream]) -> bool:
         """Main thread, while the writer is stuck: throw away what these pipes hold. False: it is stuck no more."""
-        if not self._hands.acquire(timeout=0.1):
-            return False
-        try:
-            if self.busy_since is None:
-                return False
-            self._dropping = True
+
+        def drop() -> None:
             for stream in streams:
                 with contextlib.suppress(BlockingIOError):
-                    _count(stream, self._carry.discard(stream))
-            return True
-        finally:
-            self._hands.release()
+                    stream.count_dropped(self._carry.discard(stream))
+
+        return self.disk.meanwhile(drop)
 
     # Called in the writer thread, through `ask`
 
@@ -88,22 +85,32 @@ class Mover:
         stream.file.streams.append(stream)
         self._waiter.add(stream)
 
-    def finish_staged(self) -> None:
-        """Write what the logger before had taken and not yet written."""
-        whose = self._carry.whose() if self._carry.staged else None
-        if whose is None:
-            return
-        path, kind = whose
-        size = self._carry.staged
-        file = LogFile({"path": path, "max_size": 0, "keep": 0, "on_full": "drop"}, self._memo)
-        try:
-            self._disk(file.open)
-            self._disk(self._carry.store, file.fd)
-        except OSError as error:
-            lost = self._carry.drop()
-            self._tell({"t": "notice", "what": "dropped", "file": path, "bytes": lost, "reason": error.strerror})
-        file.note(kind, size - self._carry.staged)
-        self._disk(file.close)
+    def finish(self, files: Callable[[str], LogFile]) -> None:
+        """Write what the logger before had taken and not yet written; ``files`` gives the log file of a path."""
+        for spill in self._spills.left(self._carry.staged):
+            file = files(spill.path)
+            file.spills.append(spill)
+            self._blocked.add(file)
+        whose = self._memo.staged()
+        if whose and self._carry.staged:
+            path, kind, block = whose
+            file = files(path)
+            file.block = block
+            size = self._carry.staged
+            try:
+                if file.spills:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._disk(file.open)
+                self._disk(self._carry.store, file.fd)
+            except OSError as error:
+                lost = self._put_aside(file, kind, error)
+                if lost:
+                    reason = error.strerror
+                    self._tell({"t": "notice", "what": "dropped", "file": path, "bytes": lost, "reason": reason})
+            else:
+                file.note(kind, size)
+                self._close_unused(file)
+        self._try_space()
 
     def flush(self, streams: list[Stream], then: Callable[[], None]) -> None:
         """Take all that these pipes hold now, half lines too; call ``then`` when it is in the files."""
@@ -112,7 +119,7 @@ class Mover:
         end = time.monotonic() + _DRAIN
         left = list(streams)
         while left and time.monotonic() < end:
-            left = [stream for stream in left if not stream.ended and self._step(stream)]
+            left = [stream for stream in left if self._step(stream)]
         for stream in streams:
             stream.flush = False
             self._queue(stream)
@@ -138,8 +145,15 @@ class Mover:
 
     # The thread
 
+    def _live(self) -> None:
+        self.disk.hands.acquire()
+        try:
+            self._run()
+        finally:
+            # Only a bug comes here. Another logger has to take over.
+            self._tell({"t": "broken"})
+
     def _run(self) -> None:
-        self._hands.acquire()
         while True:
             while self._asked:
                 self._asked.popleft()()
@@ -152,14 +166,20 @@ class Mover:
                         self._queue(stream)
                     if self._held:
                         self._release(stream.file)
+                    if self.disk.dropped_meanwhile:
+                        # Each has to be looked at again, and to say what it lost.
+                        self.disk.dropped_meanwhile = False
+                        for each in self._streams.values():
+                            self._queue(each)
                 continue
             self._write_indexes()
             timeout = None
             if self._held:
                 self._release(None)
                 timeout = min(self._held.values(), default=0.0) - time.monotonic()
-            if self._waiting_for_space:
+            if self._blocked:
                 self._try_space()
+            if self._blocked:
                 timeout = RETRY if timeout is None else min(timeout, RETRY)
             self._take_events(None if timeout is None else max(0.0, timeout))
 
@@ -182,8 +202,8 @@ class Mover:
                 self._mark(stream)
             if file.trouble is not None and (file.block or time.monotonic() < file.retry_at):
                 return self._hold_or_discard(stream)
-            if not self._usable(stream):
-                return True
+            if file.fd < 0:
+                self._disk(file.open)
             if file.last not in (-1, stream.kind) and not self._let_end(stream):
                 return False
             if file.room >= self._carry.chunk + file.margin:
@@ -191,6 +211,9 @@ class Mover:
             return self._step_near_end(stream)
         except BlockingIOError:
             return False
+        except OSError as error:
+            self._refused(stream, error)
+            return True
 
     def _step_near_end(self, stream: Stream) -> bool:
         """As `_step`, for a file that may have to be rotated: so that no line begins in one file and ends in another.
@@ -224,7 +247,7 @@ class Mover:
         if file.room > 0:
             self._move(stream, min(have, file.room))
         if file.room <= 0:
-            self._tell(_about(stream, "cut", bytes=file.size))
+            self._tell(stream.notice("cut", bytes=file.size))
             return self._rotate(stream)
         return True
 
@@ -257,18 +280,6 @@ class Mover:
                 del self._held[stream]
                 self._waiter.add(stream)
 
-    def _usable(self, stream: Stream) -> bool:
-        """Open the file. False: it can't be, and what to do with the bytes has been done."""
-        file = stream.file
-        if file.fd >= 0:
-            return True
-        try:
-            self._disk(file.open)
-        except OSError as error:
-            self._refused(stream, error)
-            return False
-        return True
-
     def _move(self, stream: Stream, size: int) -> bool:
         """Take up to ``size`` bytes and write them. False at end of file."""
         file = stream.file
@@ -277,7 +288,6 @@ class Mover:
             self._end(stream)
             return False
         stream.moved += got
-        file.last = stream.kind
         try:
             self._disk(self._store, file)
         except OSError as error:
@@ -304,23 +314,8 @@ class Mover:
         try:
             self._disk(stream.file.rotate)
         except OSError as error:
-            self._tell(_about(stream, "not_rotated", reason=error.strerror or str(error)))
+            self._tell(stream.notice("not_rotated", reason=error.strerror or str(error)))
         return True
-
-    def _disk(self, what: Callable[..., Any], *arguments: Any) -> Any:
-        """Do something that may block, with the hands off the pipes."""
-        self.busy_since = time.monotonic()
-        if not self.watched:
-            self.watched = True
-            self._tell({})
-        self._hands.release()
-        try:
-            return what(*arguments)
-        finally:
-            self._hands.acquire()
-            self.busy_since = None
-            if self._dropping:
-                self._moves_again()
 
     # Trouble
 
@@ -329,56 +324,63 @@ class Mover:
         file = stream.file
         now = time.monotonic()
         if file.trouble is None:
-            file.since = now
             what = "blocking" if file.block else "dropping"
-            self._tell(_about(stream, what, reason=error.strerror or str(error)))
+            self._tell(stream.notice(what, reason=error.strerror or str(error)))
         file.trouble = error
         file.retry_at = now + RETRY
+        lost = self._put_aside(file, stream.kind, error)
+        stream.dropped += lost
+        stream.unmarked += lost
+
+    def _put_aside(self, file: LogFile, kind: int, error: OSError) -> int:
+        """Free the staging pipe of what the disk did not take; how many bytes were dropped."""
         if file.block:
-            file.spill += self._carry.held()
-        else:
-            lost = self._carry.drop()
-            stream.dropped += lost
-            stream.unmarked += lost
+            file.trouble = error
+            self._blocked.add(file)
+            spill = self._spills.take(file.path, kind, self._carry.staged) if self._carry.staged else None
+            if spill is not None:
+                spill.fill(self._carry)
+                file.spills.append(spill)
+        return self._carry.drop()
 
     def _hold_or_discard(self, stream: Stream) -> bool:
         if stream.file.block:
-            if stream not in self._waiting_for_space:
-                self._waiting_for_space.append(stream)
+            if stream not in stream.file.waiting:
+                stream.file.waiting.append(stream)
                 self._waiter.remove(stream)
             return False
         got = self._carry.discard(stream)
         if not got:
             self._end(stream)
             return False
-        _count(stream, got)
+        stream.count_dropped(got)
         return True
 
     def _try_space(self) -> None:
         """Try again the files that may not drop."""
         now = time.monotonic()
-        if all(stream.file.retry_at > now for stream in self._waiting_for_space):
-            return
-        waiting, self._waiting_for_space = self._waiting_for_space, []
-        for file in {stream.file for stream in waiting}:
+        for file in [file for file in self._blocked if file.retry_at <= now]:
             try:
-                self._disk(self._write_spill, file)
-            except OSError:
+                self._disk(self._write_spills, file)
+            except OSError as error:
+                file.trouble = error
                 file.retry_at = now + RETRY
-            else:
-                self._recovered(file)
-        for stream in waiting:
-            if stream.file.trouble is None:
+                continue
+            self._blocked.discard(file)
+            self._recovered(file)
+            self._close_unused(file)
+            for stream in file.waiting:
                 self._waiter.add(stream)
-            else:
-                self._waiting_for_space.append(stream)
+            file.waiting.clear()
 
-    def _write_spill(self, file: LogFile) -> None:
+    def _write_spills(self, file: LogFile) -> None:
         file.open()
-        while file.spill:
-            done = os.write(file.fd, file.spill)
-            file.spill = file.spill[done:]
-            file.note(3, done)
+        self._dirty.add(file)
+        while file.spills:
+            spill = file.spills[0]
+            while written := spill.write(file.fd, file.size):
+                file.note(spill.kind, written)
+            self._spills.free(file.spills.pop(0))
 
     def _recovered(self, file: LogFile) -> None:
         """The disk takes bytes again; called before the first of them are noted."""
@@ -391,16 +393,10 @@ class Mover:
         if not marked:
             self._tell({"t": "notice", "what": "recovered", "file": file.path, "bytes": 0})
 
-    def _moves_again(self) -> None:
-        """The disk has answered after so long that the main thread had begun to drop."""
-        self._dropping = False
-        for stream in self._streams.values():
-            self._queue(stream)
-
     def _mark(self, stream: Stream) -> None:
         stream.file.note_dropped(stream.kind, stream.unmarked)
         self._dirty.add(stream.file)
-        self._tell(_about(stream, "recovered", bytes=stream.unmarked))
+        self._tell(stream.notice("recovered", bytes=stream.unmarked))
         stream.unmarked = 0
 
     # Ends
@@ -411,6 +407,7 @@ class Mover:
             self._mark(stream)
         if file.last == stream.kind:
             file.last = -1
+        self._held.pop(stream, None)
         self._waiter.remove(stream)
         self._carry.forget(stream)
         os.close(stream.fd)
@@ -418,9 +415,12 @@ class Mover:
         self._streams.pop(stream.id, None)
         file.streams.remove(stream)
         self._write_indexes()
+        self._close_unused(file)
+        self._tell({"t": "ended", "stream": stream})
+
+    def _close_unused(self, file: LogFile) -> None:
         if not file.streams:
             self._disk(file.close)
-        self._tell({"t": "ended", "stream": stream})
 
     def _write_indexes(self) -> None:
         for file in self._dirty:
@@ -428,14 +428,3 @@ class Mover:
         if self._dirty:
             self._dirty.clear()
             self._memo.clear()
-
-
-def _count(stream: Stream, size: int) -> None:
-    stream.moved += size
-    stream.dropped += size
-    stream.unmarked += size
-
-
-def _about(stream: Stream, what: str, **more: Any) -> dict[str, Any]:
-    head = {"t": "notice", "what": what, "name": stream.name, "inc": stream.inc, "stream": stream.stream}
-    return {**head, "file": stream.file.path, **more}

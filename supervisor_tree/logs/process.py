@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from supervisor_tree.logs.carry import Carry
     from supervisor_tree.logs.memo import Memo
+    from supervisor_tree.logs.spill import Spills
     from supervisor_tree.logs.waiting import Waiter
 
 STALL = 2.0
@@ -41,13 +42,13 @@ _LAST_BYTES = 1.0
 class Logger:
     """Everything that one logger process is."""
 
-    def __init__(self, link: Link, watch: DeathWatch, carry: Carry, memo: Memo, waiter: Waiter) -> None:
+    def __init__(self, link: Link, watch: DeathWatch, carry: Carry, memo: Memo, spills: Spills, waiter: Waiter) -> None:
         self._link: Link | None = link
         self._watch = watch
         self._said: deque[dict[str, Any]] = deque()
         self._wake = Wake()
         self._memo = memo
-        self._mover = Mover(carry, memo, waiter, self._hear)
+        self._mover = Mover(carry, memo, spills, waiter, self._hear)
         self._table = Table()
         self._tree_id = ""
         self._streams: dict[Any, Stream] = {}
@@ -102,7 +103,7 @@ class Logger:
         try:
             link.flush()
             for head, _ in link.receive():
-                self._handle(head)
+                self._handle(link, head)
         except (LinkClosed, LinkError):
             self._cut_off()
         else:
@@ -127,10 +128,10 @@ class Logger:
         except LinkClosed:
             self._cut_off()
 
-    def _handle(self, head: dict[str, Any]) -> None:
+    def _handle(self, link: Link, head: dict[str, Any]) -> None:
         kind = head.get("t")
         if kind == "stream":
-            self._attach(head)
+            self._attach(link, head)
         elif kind == "table":
             self._table_line(head["line"])
         elif kind == "emptied":
@@ -140,7 +141,7 @@ class Logger:
         elif kind == "hello":
             self._tree_id = head["id"]
             self._table.path = head["table"]
-            self._mover.ask(self._mover.finish_staged)
+            self._mover.ask(lambda: self._mover.finish(self._file))
             self._send({"t": "able"})
         elif kind == "table_new":
             self._table.lines = list(head["lines"])
@@ -153,18 +154,23 @@ class Logger:
         if self._table.add(line):
             self._mover.ask(lambda: self._mover.call_on_disk(self._table.write))
 
-    def _attach(self, head: dict[str, Any]) -> None:
-        assert self._link is not None
-        fd = self._link.take_fd()
+    def _attach(self, link: Link, head: dict[str, Any]) -> None:
+        # The link may have been cut off by the answer to a frame before this one: what came with it is here.
+        fd = link.take_fd()
         if head["id"] in self._streams:
             os.close(fd)
             return
-        settings = head["file"]
-        file = self._files.get(settings["path"])
-        if file is None:
-            file = self._files[settings["path"]] = LogFile(settings, self._memo)
+        file = self._file(head["file"]["path"])
+        file.limit(head["file"])
         stream = self._streams[head["id"]] = Stream(head, fd, file)
         self._mover.ask(lambda: self._mover.attach(stream))
+
+    def _file(self, path: str) -> LogFile:
+        """The log file of this path; one of its own for each path."""
+        file = self._files.get(path)
+        if file is None:
+            file = self._files[path] = LogFile({"path": path, "max_size": 0, "keep": 0, "on_full": "block"}, self._memo)
+        return file
 
     def _limit(self, log: dict[str, Any]) -> None:
         for settings in (log["out"], log["err"]):

@@ -11,6 +11,7 @@ from supervisor_tree.keeper.deathwatch import DeathWatch
 from supervisor_tree.logs.carry import Copying, Splicing
 from supervisor_tree.logs.memo import Memo
 from supervisor_tree.logs.process import Logger
+from supervisor_tree.logs.spill import Spills
 from supervisor_tree.logs.waiting import EdgeWaiter, LevelWaiter
 from supervisor_tree.system import means
 
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     _raise_descriptors()
     watch = DeathWatch(given["--keeper"][0], given["--keeper"][1])
     link = Link(socket.socket(fileno=given["--link"][0]))
-    memo = Memo(given["--memo"][0])
+    memo, spills = Memo(given["--memo"][0]), Spills(given["--memo"][0])
     carry: Carry
     waiter: Waiter
     if means.splices:
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
         carry, waiter = Splicing((reader, writer), memo, means.tee), EdgeWaiter()
     else:
         carry, waiter = Copying(), LevelWaiter()
-    return Logger(link, watch, carry, memo, waiter).run()
+    return Logger(link, watch, carry, memo, spills, waiter).run()
 
 
 def _parse(arguments: list[str]) -> dict[str, list[int]] | None:

@@ -45,3 +45,14 @@ class Stream:
         """Bytes of these that were thrown away."""
         self.unmarked = 0
         """Bytes thrown away since the last mark in the index."""
+
+    def count_dropped(self, size: int) -> None:
+        """``size`` bytes of the pipe were thrown away."""
+        self.moved += size
+        self.dropped += size
+        self.unmarked += size
+
+    def notice(self, what: str, **more: Any) -> dict[str, Any]:
+        """A frame for the keeper: something that has happened to this stream."""
+        head = {"t": "notice", "what": what, "name": self.name, "inc": self.inc, "stream": self.stream}
+        return {**head, "file": self.file.path, **more}

@@ -44,8 +44,8 @@ class EdgeWaiter:
         self._epoll.register(stream.fd, select.EPOLLIN | select.EPOLLET)
 
     def remove(self, stream: Stream) -> None:
-        del self._streams[stream.fd]
-        self._epoll.unregister(stream.fd)
+        if self._streams.pop(stream.fd, None) is not None:
+            self._epoll.unregister(stream.fd)
 
     def wait(self, timeout: float | None) -> list[Stream]:
         """Streams that something has happened to; empty after ``timeout`` seconds or `wake`."""
@@ -77,7 +77,8 @@ class LevelWaiter:
         self._selector.register(stream.fd, self._read, stream)
 
     def remove(self, stream: Stream) -> None:
-        self._selector.unregister(stream.fd)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(stream.fd)
 
     def wait(self, timeout: float | None) -> list[Stream]:
         ready = []

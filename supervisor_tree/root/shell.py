@@ -156,16 +156,16 @@ class Shell:
         kind = event["kind"]
         if kind == "spawned":
             self.table[event["name"]] = [event["name"], event["inc"], event["pid"], event["start"]]
-            path = self.spawning.path(event["name"])
+            path = self.spawning.path(event["name"], event["inc"])
             if path is not None:
                 self.tell(ev.ChildSpawned(path, event["inc"], event["pid"]))
         elif kind == "exited":
             self.table.pop(event["name"], None)
-            path = self.spawning.path(event["name"])
+            path = self.spawning.path(event["name"], event["inc"])
             if path is not None:
                 self.tell(ev.ChildExited(path, event["inc"], self._exit(event)))
         elif kind == "spawn_failed":
-            path = self.spawning.path(event["name"])
+            path = self.spawning.path(event["name"], event["inc"])
             if path is not None:
                 self.tell(ev.SpawnFailed(path, event["inc"], event["reason"]))
         elif kind == "notify":
@@ -187,7 +187,7 @@ class Shell:
 
     def _notified(self, event: dict[str, Any]) -> None:
         """sd_notify: READY=1 opens the gate of those who need this worker."""
-        path = self.spawning.path(event["name"])
+        path = self.spawning.path(event["name"], event["inc"])
         if path is not None and "READY=1" in event["text"].splitlines():
             self.tell(ev.ChildReady(path, event["inc"]))
 

@@ -36,8 +36,13 @@ class Spawning:
         self._paths.clear()
         self._shell.directory.forget()
 
-    def path(self, name: str) -> str | None:
-        """The core's path of a worker by its bare name; None when there is none (any more)."""
+    def path(self, name: str, incarnation: int) -> str | None:
+        """The core's path of the worker that an event of the keeper's is about; None when there is none (any more)."""
+        nodes = self._shell.tree.nodes
+        if self._shell.tree.leaving:
+            # A child is moving: one name, two places, and the keeper knows names only.
+            found = (path for path, node in nodes.items() if node.name == name and node.incarnation == incarnation)
+            return next(found, None)
         path = self._paths.get(name)
         if path is None:
             path = self._shell.directory.find(name)

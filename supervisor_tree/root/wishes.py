@@ -18,6 +18,9 @@ from supervisor_tree.root.errors import RootError
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
 
+NOT_YET = By(why="autostart = false")
+"""The wish down of a child that nobody has started yet. It is not kept: the tree file says it anew each time."""
+
 Wishes = dict[str, tuple[WishWord, By]]
 _WORDS: tuple[WishWord, ...] = ("up", "down", "hold")
 
@@ -57,7 +60,7 @@ def by_path(shell: Shell, wishes: Wishes) -> dict[str, tuple[WishWord, By]]:
     for name in shell.plan.autostart_off:
         path = shell.directory.find(name)
         if path is not None:
-            found[path] = ("down", By(why="autostart = false"))
+            found[path] = ("down", NOT_YET)
     for name, wish in wishes.items():
         path = shell.directory.find(name)
         if path is not None:
@@ -88,6 +91,7 @@ class WishesFile:
             data: dict[str, Any] = {
                 shell.bare(path): {"wish": word, "by": by.who, "at": by.at, "why": by.why}
                 for path, (word, by) in view.wishes(shell.tree).items()
+                if by != NOT_YET
             }
             text = json.dumps(data, indent=1).encode() + b"\n"
             try:

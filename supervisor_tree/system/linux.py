@@ -65,14 +65,15 @@ class LinuxMeans(Means):
     def command(self, pid: int) -> str:
         return procfs.command(pid)
 
-    def children_of(self, pid: int) -> list[int]:
-        try:
-            tasks = os.listdir(f"/proc/{pid}/task")
-        except OSError:
-            return []
-        found: list[int] = []
-        for task in tasks:
-            found += [int(each) for each in (procfs.read(f"/proc/{pid}/task/{task}/children") or b"").split()]
+    def descendants(self, pid: int) -> list[Process]:
+        found: list[Process] = []
+        waiting = [pid]
+        while waiting:
+            for child in procfs.children(waiting.pop()):
+                seen = procfs.process(child)
+                if seen is not None:
+                    found.append(seen)
+                    waiting.append(child)
         return found
 
     def watch_process(self, pid: int) -> int | None:

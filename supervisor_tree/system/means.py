@@ -109,9 +109,15 @@ class Means:
         """The command line for a human; empty when unknown."""
         raise NotImplementedError
 
-    def children_of(self, pid: int) -> list[int]:
-        """pids of the living children of another process; empty when unknown."""
-        return [each.pid for each in self.processes() if each.ppid == pid]
+    def descendants(self, pid: int) -> list[Process]:
+        """Children of a process, their children and so on; without those whose parents are gone already."""
+        children: dict[int, list[Process]] = {}
+        for each in self.processes():
+            children.setdefault(each.ppid, []).append(each)
+        found = children.get(pid, [])
+        for each in found:
+            found += children.get(each.pid, ())
+        return found
 
     def processes_of(self, tree_id: str) -> list[Process]:
         """Every living process whose environment at exec names this tree (`SUPERVISOR_TREE_ID`)."""

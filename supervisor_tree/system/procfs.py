@@ -66,6 +66,18 @@ def processes() -> list[Process]:
     return found
 
 
+def children(pid: int) -> list[int]:
+    """pids of a process's children, of all its threads; empty when it is gone."""
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    found: list[int] = []
+    for task in tasks:
+        found += [int(each) for each in (read(f"/proc/{pid}/task/{task}/children") or b"").split()]
+    return found
+
+
 def environment(pid: int) -> bytes | None:
     """/proc/PID/environ: the exec-time environment, None for other users' processes and kernel threads."""
     return read(f"/proc/{pid}/environ")

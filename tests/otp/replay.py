@@ -66,9 +66,11 @@ class World:
         self.attempts: dict[str, int] = {}
         self.by_pid: dict[int, Process] = {}
         self.by_name: dict[str, Process] = {}
-        """The latest process of each id."""
-        self.specs: dict[str, Json] = {}
-        """What each path is started from."""
+        """The latest process of each id …"""
+        self.by_path: dict[str, Process] = {}
+        """… and of each path: a `simple_one_for_one` may have several children of one id."""
+        self.dynamic: dict[str, Json] = {}
+        """What `start_child` made, by path."""
         self.paths: dict[str, str] = {}
         self.learn(scenario["root"], scenario["root"]["id"])
         self.events: list[Json] = []
@@ -77,10 +79,20 @@ class World:
     # What the scenario says.
 
     def learn(self, spec: Json, path: str) -> None:
-        self.specs[path] = spec
+        """Where the ids of ``spec`` are to be found."""
         self.paths[spec["id"]] = path
         for child in spec.get("children", []):
             self.learn(child, f"{path}/{child['id']}")
+
+    def spec(self, path: str) -> Json:
+        """What the child at ``path`` is started from: what `start_child` said, or the list of its supervisor."""
+        node = self.tree.nodes[path]
+        if node.own_spec is not None:
+            return self.dynamic[path]
+        if node.parent is None:
+            root: Json = self.scenario["root"]
+            return root
+        return next(child for child in self.spec(node.parent.path)["children"] if child["id"] == node.name)
 
     def running(self, name: str) -> bool:
         process = self.by_name.get(name)
@@ -124,7 +136,7 @@ class World:
 
     def spawn(self, effect: ef.SpawnChild) -> None:
         path, incarnation = effect.path, effect.incarnation
-        spec = self.specs[path]
+        spec = self.spec(path)
         name = spec["id"]
         attempt = self.attempts[name] = self.attempts.get(name, 0) + 1
         starts = spec.get("starts", [])
@@ -136,7 +148,7 @@ class World:
             outcome = outcome["outcome"]
         if outcome == "ok":
             pid = next(self.serial)
-            self.by_pid[pid] = self.by_name[name] = process
+            self.by_pid[pid] = self.by_name[name] = self.by_path[path] = process
             self.record("start", process)
             self.answers.append(ev.ChildSpawned(path, incarnation, pid))
         elif outcome == "ignore":
@@ -147,7 +159,7 @@ class World:
             self.answers.append(ev.SpawnFailed(path, incarnation, "init_error"))
 
     def stop(self, effect: ef.StopChild) -> None:
-        process = self.by_name[self.specs[effect.path]["id"]]
+        process = self.by_path[effect.path]
         if not process.alive:
             self.exited(process)
             return
@@ -174,13 +186,13 @@ class World:
         self.answers.append(ev.ChildExited(process.path, process.incarnation, exit_of(process.reason)))
 
     def noted(self, kind: str, path: str, fields: Json) -> None:
-        process = self.by_name.get(path.rpartition("/")[2])
+        process = self.by_path.get(path)
         if process is None or not process.alive:
             return
         if kind == "supervisor_started":
             self.record("up", process)
         elif kind == "gave_up":
-            self.record("give_up", process, child=self.specs[fields["child"]]["id"])
+            self.record("give_up", process, child=self.called(fields["child"].rpartition("/")[2]))
         elif kind == "supervisor_ended":
             self.died(process, fields["reason"])
         elif kind == "killed":
@@ -214,8 +226,7 @@ class World:
             return
         match call["op"]:
             case "which_children":
-                rows = queries.which_children(self.tree, sup)
-                self.results[request] = [self.row(sup, row) for row in rows]
+                self.results[request] = self.which_children(sup)
             case "count_children":
                 self.results[request] = queries.count_children(self.tree, sup)
             case "start_child":
@@ -240,12 +251,13 @@ class World:
             node = self.tree.nodes.get(path)
             if node is None or not node.listed:
                 self.learn(call["child"], path)
+                self.dynamic[path] = call["child"]
             self.tell(ev.StartChildCalled(request, sup, child_spec(call["child"])))
             return
         instance = f"{call['id']}~{next(self.serial)}"
-        template = self.specs[sup]["children"][0]
+        template = self.spec(sup)["children"][0]
         overrides = {key: call[key] for key in ("starts", "on_shutdown") if key in call}
-        self.specs[f"{sup}/{instance}"] = {**template, "starts": [], "id": call["id"], **overrides}
+        self.dynamic[f"{sup}/{instance}"] = {**template, "starts": [], "id": call["id"], **overrides}
         self.tell(ev.StartChildCalled(request, sup, instance=instance))
 
     def instance(self, sup: str, call: Json) -> str | None:
@@ -258,13 +270,19 @@ class World:
             return None
         return latest.path.rpartition("/")[2]
 
-    def row(self, sup: str, row: list[Any]) -> list[Any]:
-        name, pid, kind = row
-        if isinstance(pid, int):
-            pid = self.by_pid[pid].pid
-        if name is not None:
-            name = name.partition("~")[0] if self.tree.nodes[sup].is_simple else name
-        return [name, pid, kind]
+    def which_children(self, sup: str) -> Any:
+        rows = queries.which_children(self.tree, sup)
+        if isinstance(rows, str):
+            return rows
+        if self.tree.nodes[sup].is_simple:
+            # By id, and children of one id in the order of their starts.
+            rows = sorted(rows, key=lambda row: (self.called(row[0]), row[1] if isinstance(row[1], int) else 0))
+            return [[self.called(name) or None, self.with_pids(pid), kind] for name, pid, kind in rows]
+        return [[name, self.with_pids(pid), kind] for name, pid, kind in rows]
+
+    @staticmethod
+    def called(instance: str | None) -> str:
+        return (instance or "").partition("~")[0]
 
     # The scheduler.
 
@@ -367,7 +385,7 @@ class World:
             return "not_running"
         reason = "killed" if step["reason"] == "kill" else step["reason"]
         self.died(process, reason)
-        for child in list(self.by_name.values()):
+        for child in self.by_path.values():
             if child.path.startswith(process.path + "/"):
                 self.died(child, "killed")
         notice: ev.Event
@@ -387,9 +405,9 @@ class World:
         out: Json = {}
         for path, node in self.tree.nodes.items():
             if node.is_supervisor:
-                rows = queries.which_children(self.tree, path)
+                rows = self.which_children(path)
                 if rows != "noproc":
-                    out[node.name] = [self.row(path, row)[:2] for row in rows]
+                    out[node.name] = [row[:2] for row in rows]
         return out
 
 

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.support.asking import ask
 from tests.support.processes import kill, processes_with, told
 from tests.support.waiting import PATIENCE, eventually, wait_gone
@@ -211,9 +213,12 @@ class Tree:
         return int(self.status()["root"])
 
     def logger_pid(self) -> int:
-        """The logger is told by its command line: nobody else of this tree runs `supervisor_tree.logs`."""
-        (found,) = [process for process in self.processes() if "supervisor_tree.logs" in process.cmdline()]
-        return int(found.pid)
+        """The logger is told by its command line: no other child of the keeper runs `supervisor_tree.logs`."""
+        for process in psutil.Process(self._keeper().pid).children():
+            with contextlib.suppress(psutil.Error):
+                if "supervisor_tree.logs" in process.cmdline():
+                    return int(process.pid)
+        raise AssertionError("no logger runs")
 
     # Waiting
 

@@ -10,7 +10,7 @@ import msgspec
 
 from supervisor_tree import config
 from supervisor_tree.core import events as ev
-from supervisor_tree.root import files
+from supervisor_tree.root import files, wishes
 from supervisor_tree.root.control import Request, begin
 from supervisor_tree.root.errors import RootError
 from supervisor_tree.root.operations import Operation
@@ -130,7 +130,7 @@ def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
     shell.tell(ev.Reconfigured(operation.id, new.root, restart))
     for name in added:
         if name in new.autostart_off:
-            shell.tell(ev.StopRequested("", (new.paths[name],), ev.By(why="autostart = false")))
+            shell.tell(ev.StopRequested("", (new.paths[name],), wishes.NOT_YET))
     shell.after_commit(lambda: files.write_logs_json(shell))
 
 
@@ -145,9 +145,9 @@ def resume(shell: Shell) -> None:
     """After a root's death: what it was reading when it died, its core never heard of; it is read again."""
     known = set(shell.tree.pending_requests())
     for operation in shell.operations.all.values():
-        if operation.state == "running" and operation.command in ("reload", "add", "remove"):
-            if operation.id not in known:
-                shell.loop.create_task(_reload(shell, operation))
+        reads = operation.state == "running" and operation.command in ("reload", "add", "remove")
+        if reads and operation.id not in known:
+            shell.loop.create_task(_reload(shell, operation))
 
 
 def add(shell: Shell, request: Request, client: bytes) -> Operation:

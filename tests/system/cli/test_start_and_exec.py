@@ -142,6 +142,8 @@ def test_our_own_failures_of_exec_are_125(tree: MakeTree) -> None:
     )
     nobody = run(t, "exec", "nobody", "--", "true")
     assert nobody.returncode == 125
+    assert run(t, "exec").returncode == 125
+    assert run(t, "exec", "a", "-t", "nothing", "--", "true").returncode == 125
     assert "nobody" in nobody.stderr
 
 

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.system.keeper.conftest import Brain, eventually, lives
 
 
@@ -189,6 +191,7 @@ def test_a_repeated_spawn_is_ignored(brain: Brain) -> None:
     assert brain.root.quiet(0.3) == []
 
 
+@pytest.mark.linux
 def test_unattributed_is_journaled_once_and_stopped_last(brain: Brain) -> None:
     """A daemon that nothing ties to its worker: no session, no environment, no lineage."""
     brain.shell("a", "env -i setsid /bin/sh -c '(/bin/sh -c \"echo \\$\\$ > far; exec /bin/sleep 1000\" &)'; sleep 1000")

@@ -121,6 +121,7 @@ def test_end_of_file_alone_kills_nobody(brain: Brain) -> None:
     assert lives(pid)
 
 
+@pytest.mark.linux
 def test_in_a_pid_namespace_of_its_own(make: MakeBrain, tmp_path: Path) -> None:
     """As PID 1: strangers are reaped, nothing is left."""
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -142,7 +143,7 @@ def test_sweep_by_table_and_by_hand(tmp_path: Path) -> None:
     leader = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE)
     assert leader.stdout is not None
     leader.stdout.readline()
-    (child,) = means.children_of(leader.pid)
+    (child,) = (each.pid for each in means.descendants(leader.pid))
     row = ["w", 1, leader.pid, means.process_identity(leader.pid)]
     eventually(lambda: means.environment(child) == b"", "the child is what it is")
     from supervisor_tree.keeper.sweep import kill_all

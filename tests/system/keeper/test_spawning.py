@@ -169,12 +169,13 @@ def test_descriptors_of_every_kind_of_child(brain: Brain, more: dict[str, object
     for name in ("a", "b", "c"):
         brain.spawn(name, "/bin/sleep", "1000", **more)
     pid = brain.spawn("d", "/bin/sleep", "1000", **more)
-    assert descriptors(pid) == {0: "/dev/null", 1: "pipe", 2: "pipe"}
+    intended = {0: "/dev/null", 1: "pipe", 2: "pipe"}
+    eventually(lambda: descriptors(pid) == intended, "the loader has closed its libraries")
     merged = brain.spec("m", "/bin/sleep", "1000", **more)
     merged["log"]["merge"] = True
     brain.commit(merged)
     pid = brain.event("spawned", name="m")["pid"]
-    assert descriptors(pid) == {0: "/dev/null", 1: "pipe", 2: "pipe"}
+    eventually(lambda: descriptors(pid) == intended, "the loader has closed its libraries")
     assert os.readlink(f"/proc/{pid}/fd/1") == os.readlink(f"/proc/{pid}/fd/2")
     root = descriptors(brain.root.pid)
     # Standard ones, the link, the stack pipe, the lock; of its own: the relay's socket and its watch of the keeper.
@@ -187,7 +188,7 @@ def test_nothing_that_start_inherited_is_passed_on(make: MakeBrain) -> None:
     read, write = os.pipe()
     brain = make().start(pass_fds=(read, write))
     pid = brain.spawn("a", "/bin/sleep", "1000")
-    assert set(descriptors(pid)) == {0, 1, 2}
+    eventually(lambda: set(descriptors(pid)) == {0, 1, 2}, "the loader has closed its libraries")
     os.close(write)
     os.close(read)
 

@@ -54,7 +54,7 @@ def test_killed_under_load(tmp_path: Path) -> None:
         shared = {"a": keeper.stream("web"), "b": keeper.stream("web", "err")}
         alone = {"c": keeper.stream("alone", max_size=500_000, keep=1000), "d": keeper.stream("big")}
         with _writers({**shared, **alone}, count) as running:
-            while any(process.poll() is None for process in running):
+            while kills < 40 and any(process.poll() is None for process in running):
                 if chance.random() < 0.8:
                     keeper.hear("able")
                 pause.wait(chance.uniform(0.0, 0.03))

@@ -34,9 +34,9 @@ def block(pid: int) -> subprocess.Popen[bytes]:
     debugger = shutil.which("gdb")
     if debugger is None:
         pytest.skip("no gdb here: nothing else makes a root block from outside")
+    sleep = ("-ex", "handle all nostop noprint pass", "-ex", "call (int) usleep(40000000)")
     return subprocess.Popen(
-        [debugger, "-nx", "-q", "-batch", "-p", str(pid), "-ex", "handle all nostop noprint pass"]
-        + ["-ex", "call (int) usleep(40000000)"],
+        [debugger, "-nx", "-batch", "-p", str(pid), *sleep],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ import pytest
 from supervisor_tree.cli import results, table
 from supervisor_tree.cli.table import Cell
 
-ROWS = [
+ROWS: list[tuple[str | Cell, ...]] = [
     ("web", table.state("running"), Cell("everything is as it should be")),
     ("a-long-name", table.state("failed"), "no"),
 ]

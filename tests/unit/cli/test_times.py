@@ -71,7 +71,8 @@ def test_spans_take_two_units_at_most(seconds: float, text: str) -> None:
 def test_relative_times_say_before_or_after() -> None:
     assert times.relative(100, 285) == "3m 5s ago"
     assert times.relative(112, 100) == "in 12s"
-    assert times.relative(100, 100.2) == "now"
+    assert times.relative(100, 100.2) == "just now"
+    assert times.relative(100.5, 100) == "in 500ms"
 
 
 def test_clock_says_the_date_only_of_other_days() -> None:

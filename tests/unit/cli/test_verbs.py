@@ -369,7 +369,7 @@ def test_events_are_lines(cli: RunCli, root: Root) -> None:
             "seq": 8,
             "event": "child_exited",
             "name": "web",
-            "reason": "exit status 1",
+            "exit": "exit status 1",
         },
         {
             "time": "2026-11-22T08:01:58.000Z",

@@ -136,7 +136,8 @@ def test_the_examples_fit_the_schema(text: str) -> None:
 
 def test_the_schema_refuses_what_the_loader_refuses() -> None:
     schema = config.schema()
-    for wrong in ({"workers": {"a": {"comand": "x"}}}, {"tre": {}}, {"workers": {"a": {"nice": "high"}}}):
+    wrongs: list[Any] = [{"workers": {"a": {"comand": "x"}}}, {"tre": {}}, {"workers": {"a": {"nice": "high"}}}]
+    for wrong in wrongs:
         assert list(_misfits(wrong, schema, schema["$defs"], "$"))
 
 
@@ -152,7 +153,14 @@ def _misfits(value: Any, schema: dict[str, Any], defs: dict[str, Any], at: str) 
         yield f"{at}: not {schema['const']}"
     if "enum" in schema and value not in schema["enum"]:
         yield f"{at}: not in {schema['enum']}"
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
+    kinds: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+    }
     wanted = schema.get("type")
     if wanted:
         names = [wanted] if isinstance(wanted, str) else wanted

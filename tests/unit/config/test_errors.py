@@ -1,5 +1,7 @@
 """Rule 2: all errors of all files at once, each where it is, each saying how to mend it."""
 
+# ruff: noqa: E501 - golden texts stand on one line, as users see them
+
 from __future__ import annotations
 
 import os
@@ -62,12 +64,16 @@ command = "true"
 
 def test_all_errors_come_at_once_in_order(bad: Bad) -> None:
     assert bad(EVERYTHING) == [
-        'tree.toml:2: tree.strategy: must be "one_for_one" | "one_for_all" | "rest_for_one" | "simple_one_for_one",'
-        ' not "one_for_won" (did you mean "one_for_one"?)',
+        (
+            'tree.toml:2: tree.strategy: must be "one_for_one" | "one_for_all" | "rest_for_one" | "simple_one_for_one",'
+            ' not "one_for_won" (did you mean "one_for_one"?)'
+        ),
         'tree.toml:3: tree.inclde: unknown key (did you mean "include"?)',
         'tree.toml:4: tree.period: "1 minute" is no duration: write a number and a unit (ms s m h d w), as in "10s"',
-        'tree.toml:5: tree.on_give_up: must be "hold" | "exit" | a duration, as in "10s" (ms s m h d w), not "holt"'
-        ' (did you mean "hold"?)',
+        (
+            'tree.toml:5: tree.on_give_up: must be "hold" | "exit" | a duration, as in "10s" (ms s m h d w), not "holt"'
+            ' (did you mean "hold"?)'
+        ),
         'tree.toml:8: defaults.shutdwon: unknown key (did you mean "shutdown"?)',
         "tree.toml:9: defaults.command: belongs to one worker or job: it can't be a default",
         'tree.toml:11: suprevisors: unknown table (did you mean "supervisors"?)',
@@ -75,27 +81,41 @@ def test_all_errors_come_at_once_in_order(bad: Bad) -> None:
         "tree.toml:17: workers.a: names no program: write exactly one of command, run, use",
         'tree.toml:18: workers.a.comand: unknown key (did you mean "command"?)',
         'tree.toml:19: workers.a.shutdown: "10x" is no duration: write a number and a unit (ms s m h d w), as in "10s"',
-        "tree.toml:20: workers.a.env.N: must be a string, an integer, { file = … }, { command = … } or false, not 1.5:"
-        ' write "1.5"',
+        (
+            "tree.toml:20: workers.a.env.N: must be a string, an integer, { file = … }, { command = … } or false, not 1.5:"
+            ' write "1.5"'
+        ),
         "tree.toml:20: workers.a.env.SUPERVISOR_TREE_ID: is set by the tree itself",
-        'tree.toml:21: workers.a.needs.b: must be "started" | "ready" | "healthy" | "completed", not "redy"'
-        ' (did you mean "ready"?)',
+        (
+            'tree.toml:21: workers.a.needs.b: must be "started" | "ready" | "healthy" | "completed", not "redy"'
+            ' (did you mean "ready"?)'
+        ),
         "tree.toml:23: workers.b: has `command` and `run`: write exactly one of command, run, use",
-        'tree.toml:26: workers.b.restart: must be "permanent" | "transient" | "temporary", not "permament"'
-        ' (did you mean "permanent"?)',
-        "tree.toml:27: workers.b.ready[1]: has `tcp` and `file`: write exactly one of command, http, tcp, unix, file,"
-        " output, heartbeat, notify, env, mount, disk_free",
-        "tree.toml:27: workers.b.ready[2]: asks nothing: write exactly one of command, http, tcp, unix, file,"
-        " output, heartbeat, notify, env, mount, disk_free",
+        (
+            'tree.toml:26: workers.b.restart: must be "permanent" | "transient" | "temporary", not "permament"'
+            ' (did you mean "permanent"?)'
+        ),
+        (
+            "tree.toml:27: workers.b.ready[1]: has `tcp` and `file`: write exactly one of command, http, tcp, unix, file,"
+            " output, heartbeat, notify, env, mount, disk_free"
+        ),
+        (
+            "tree.toml:27: workers.b.ready[2]: asks nothing: write exactly one of command, http, tcp, unix, file,"
+            " output, heartbeat, notify, env, mount, disk_free"
+        ),
         'tree.toml:27: workers.b.ready[2].evry: unknown key (did you mean "every"?)',
         "tree.toml:28: workers.b.health.failures: must be a whole number, 1 or more, not 0",
         "tree.toml:31: workers.c.command: can't be split into words: a quote is not closed",
         'tree.toml:32: workers.c.instances[1]: "1" is there twice',
         'tree.toml:34: workers.root: the name "root" is reserved (root, all, keeper, logger, zygote)',
-        'tree.toml:37: workers."a b": "a b" is no name: letters, digits, `_`, `.` and `-`, at most 64, the first a'
-        " letter or digit",
-        "tree.toml:40: workers.A: but for case it is the name of [workers.a] already: workers, supervisors and jobs"
-        " share one set of names",
+        (
+            'tree.toml:37: workers."a b": "a b" is no name: letters, digits, `_`, `.` and `-`, at most 64, the first a'
+            " letter or digit"
+        ),
+        (
+            "tree.toml:40: workers.A: but for case it is the name of [workers.a] already: workers, supervisors and jobs"
+            " share one set of names"
+        ),
         "tree.toml:43: jobs.j: has `schedule` and `every`: write at most one of schedule, every, at",
         'tree.toml:44: jobs.j.schedule: "61" is no minute (0 to 59)',
     ]
@@ -127,7 +147,7 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(config.ConfigError, match="can't read .*No such file"):
+    with pytest.raises(config.ConfigError, match=r"can't read .*No such file"):
         config.load([str(tmp_path / "none.toml")], {})
 
 
@@ -177,8 +197,10 @@ def test_lines_are_those_of_keys_wherever_they_are_written(bad: Bad) -> None:
     ) == [
         "tree.toml:4: workers.b.command: must be a string, split as a POSIX shell would, or a list of strings, not a list",
         "tree.toml:8: workers.c.command: must name a program, not be empty",
-        "tree.toml:14: workers.d.env.X: must be a string, an integer, { file = … }, { command = … } or false, not 1.5:"
-        ' write "1.5"',
+        (
+            "tree.toml:14: workers.d.env.X: must be a string, an integer, { file = … }, { command = … } or false, not 1.5:"
+            ' write "1.5"'
+        ),
         "tree.toml:15: workers.e: names no program: write exactly one of command, run, use",
         'tree.toml:18: workers.e.health[1].tcp: must be an address, HOST:PORT, not "y"',
     ]

@@ -1,5 +1,7 @@
 """What is run: arguments, environment in its layers, what holds a start (rules 4 and 6)."""
 
+# ruff: noqa: E501 - golden texts stand on one line, as users see them
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,7 @@
 """Order, names, needs, instances: how children come to their places (rules 3, 8, 14, 18)."""
 
+# ruff: noqa: E501 - golden texts stand on one line, as users see them
+
 from __future__ import annotations
 
 from typing import Any
@@ -206,7 +208,7 @@ def test_instances_are_expanded_in_place(good: Good) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("0", "must be from 1 to 100000 (enabled = false leaves the table out)"),
+        ("0", "must be from 1 to 10000 (enabled = false leaves the table out)"),
         ("[]", "must be a number N (1 … N) or a list of names, not empty"),
         ("true", "must be a number N (1 … N) or a list of names, not true"),
     ],
@@ -325,10 +327,14 @@ def test_significant_children_as_in_otp(bad: Bad) -> None:
         significant = true
         """
     ) == [
-        'tree.toml:6: workers.a.significant: a permanent child never ends for good: write restart = "transient" or'
-        ' "temporary" beside it',
-        "tree.toml:12: workers.b.significant: has no effect, for [supervisors.s] has no auto_shutdown: write auto_shutdown ="
-        ' "any_significant" there',
+        (
+            'tree.toml:6: workers.a.significant: a permanent child never ends for good: write restart = "transient" or'
+            ' "temporary" beside it'
+        ),
+        (
+            "tree.toml:12: workers.b.significant: has no effect, for [supervisors.s] has no auto_shutdown: write auto_shutdown ="
+            ' "any_significant" there'
+        ),
     ]
 
 
@@ -391,20 +397,33 @@ def test_templates(good: Good, bad: Bad) -> None:
         [supervisors.fetchers]
         strategy = "simple_one_for_one"
         children = ["fetch"]
+        [supervisors.before]
+        children = ["one", "two"]
+        [workers.one]
+        command = "x"
+        [workers.two]
+        command = "x"
+        [tree]
+        children = ["before", "fetchers"]
         [workers.fetch]
         command = "fetch ${self.instance}"
+        needs = { before = "ready" }
         log = { file = "${self.name}.log" }
         """
     )
-    assert children(plan) == [{"fetchers": ["fetch"]}]
+    assert children(plan) == [{"before": ["one", "two"]}, {"fetchers": ["fetch"]}]
     assert "fetch" not in plan.paths
     settings, spec = config.template(plan, "fetchers", "abc", ["--fast"])
     assert (settings.name, settings.command, spec.name) == ("fetch@abc", ("fetch", "abc", "--fast"), "fetch@abc")
+    assert spec.needs == (Need("root/before/one", Level.READY), Need("root/before/two", Level.READY))
     assert config.log_settings(plan, "fetch@abc")["out"]["path"] == f"{plan.dir}/fetch@abc.log"
     with pytest.raises(config.ConfigError, match="is no supervisor with simple_one_for_one"):
         config.template(plan, "nobody", "x")
     with pytest.raises(config.ConfigError, match="is no name of an instance"):
         config.template(plan, "fetchers", "a b")
+    assert bad("[tree]\nstrategy = 'simple_one_for_one'\n") == [
+        "tree.toml:2: tree.strategy: can't be the root's: give it to a supervisor below, [supervisors.NAME]"
+    ]
     assert bad("[supervisors.s]\nstrategy = 'simple_one_for_one'\nchildren = ['a', 'b']\n" + workers("a", "b")) == [
         "tree.toml:3: supervisors.s.children: must name exactly one worker, the template of simple_one_for_one"
     ]

@@ -1,5 +1,7 @@
 """Durations, sizes, words, variables: how values are read (rules 1 and 5)."""
 
+# ruff: noqa: E501 - golden texts stand on one line, as users see them
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -137,8 +139,10 @@ def test_names_that_are_none(bad: Bad) -> None:
     ) == [
         "tree.toml:3: workers.a.command: ${self.instance} has no value here: give the table `instances = […]`",
         "tree.toml:4: workers.a.cwd: ${run.time} is known only while a job runs: it can stand in jobs, recover and alerts",
-        "tree.toml:5: workers.a.nice: ${tree.nme} is no name of the tree; here are known: self.name, tree.dir, tree.name,"
-        " tree.python (`$$` writes a plain $)",
+        (
+            "tree.toml:5: workers.a.nice: ${tree.nme} is no name of the tree; here are known: self.name, tree.dir, tree.name,"
+            " tree.python (`$$` writes a plain $)"
+        ),
     ]
 
 
@@ -185,7 +189,7 @@ def test_env_files_of_the_tree_come_before_the_environment(good: Good, tmp_path:
 
 def test_an_env_file_that_is_missing(bad: Bad, tmp_path: Path) -> None:
     assert bad('[tree]\nenv_file = [\n"?a.env",\n"b.env"]\n') == [
-        f"tree.toml:4: tree.env_file[1]: can't read b.env: No such file or directory"
+        "tree.toml:4: tree.env_file[1]: can't read b.env: No such file or directory"
         ': write "?b.env" if it may be missing'.replace("b.env: No", "b.env: No")
     ]
 
@@ -277,16 +281,16 @@ def test_nul_characters_are_refused(bad: Bad) -> None:
         ("success = [256]", 'success[0]: must be an exit status from 0 to 255 or a signal, as in "TERM", not 256'),
         ("limits = { nofle = 1 }", 'limits.nofle: is no limit of this system (did you mean "nofile"?)'),
         ("limits = { nofile = [2, 1] }", "limits.nofile: the soft limit, which comes first, must not be above the hard one"),
-        ("outcome = { 300 = 'x' }", "outcome.300: names no outcome: write a status from 0 to 255, SIGTERM and the like,"
-         " timeout or other"),
+        ("outcome = { 300 = 'x' }", ("outcome.300: names no outcome: write a status from 0 to 255, SIGTERM and the like,"
+         " timeout or other")),
         ("user = 'nobodyy'", 'user: there is no user "nobodyy" on this machine (did you mean "nobody"?)'),
         ("group = 'no-such-group'", 'group: there is no group "no-such-group" on this machine'),
         ("run = 'x:y'", "has `command` and `run`: write exactly one of command, run, use"),
         ("needs = { b = 'ready' }", 'needs.b: there is no worker or supervisor "b"'),
         ("recover = 'r'", "recover: there is no [recover.r]"),
         ("cpu_max = 0", "cpu_max: must be a number, more than 0, at most 10000, not 0"),
-        ("log = 'x.log'", 'log: must be a table: { file, stderr, max_size, keep, max_age, on_full }, not "x.log":'
-         ' write { file = "x.log" }'),
+        ("log = 'x.log'", ('log: must be a table: { file, stderr, max_size, keep, max_age, on_full }, not "x.log":'
+         ' write { file = "x.log" }')),
         ("log = { max_sise = 1 }", 'log.max_sise: unknown key (did you mean "max_size"?)'),
         ("backoff = { frist = 1 }", 'backoff.frist: unknown key (did you mean "first"?)'),
         ("preload = 'x'", "preload: goes with `run` and `use`, not with `command`"),
@@ -297,8 +301,8 @@ def test_nul_characters_are_refused(bad: Bad) -> None:
         ("enabled = 'x'", 'enabled: must be true or false, not "x"'),
         ("ready = { heartbeat = '9s' }", "ready.heartbeat: must be true in `ready`"),
         ("health = { notify = true }", 'health.notify: must be a duration in `health`, the longest silence, as in "90s"'),
-        ("require = { output = 'x' }", "require.output: nothing has run before `require` is asked: use it in `ready`,"
-         " `health` or `verify`"),
+        ("require = { output = 'x' }", ("require.output: nothing has run before `require` is asked: use it in `ready`,"
+         " `health` or `verify`")),
         ("ready = { file = 'x', then = 'hold' }", "ready.then: goes with `health` only"),
         ("ready = { file = 'x', body = 'y' }", "ready.body: goes with `http`, not with `file`"),
         ("ready = { file = 'x', changes = '1s' }", "ready.changes: needs `key`, the value that must change"),

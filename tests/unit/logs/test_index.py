@@ -51,10 +51,10 @@ def test_a_missing_end_is_rebuilt_from_the_memo(tmp_path: Path) -> None:
     killed = LogFile(settings, memo)
     killed.open()
     for kind, data in ((index.OUT, b"out\n"), (index.ERR, b"err\n"), (index.OUT, b"more\n")):
-        memo.stage(path, kind)
+        memo.stage(path, kind, False)
         os.write(killed.fd, data)
         killed.note(kind, len(data))
-    memo.stage(path, index.ERR)
+    memo.stage(path, index.ERR, False)
     os.write(killed.fd, b"not noted\n")
     LogFile(settings, Memo(fd)).open()
     kinds = [(index.OUT, 4), (index.ERR, 8), (index.OUT, 13), (index.ERR, 23)]
