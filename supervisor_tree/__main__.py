@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from supervisor_tree.cli.main import main
 
-sys.exit(main())
+main()

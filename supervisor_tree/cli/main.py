@@ -5,10 +5,15 @@ Nothing is imported before the command is known, and little by it: `ctl status` 
 
 from __future__ import annotations
 
+import os
 import sys
 
 from supervisor_tree.cli.errors import FAILED, USAGE, CommandError, did_you_mean, report
 from supervisor_tree.cli.parser import WITH_VALUE, Parser, overview, take_command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 COMMANDS = {
     "start": ("start", "run the tree in the foreground", "supervisor-tree start -c tree.toml --logs"),
@@ -25,9 +30,18 @@ COMMANDS = {
 _SIGINT, _SIGPIPE = 128 + 2, 128 + 13
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> NoReturn:
+    """The program: run its command line and exit.
+
+    Without taking the interpreter apart, which would be a sixth of the time of a `ctl status`.
+    """
+    status = main_of(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def main_of(argv: list[str]) -> int:
     """Run one command line and return its exit status. Never raises for what a user can do wrong."""
-    argv = sys.argv[1:] if argv is None else argv
     own = argv[: argv.index("--")] if "--" in argv else argv
     try:
         status = run(argv)
@@ -49,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(argv: list[str]) -> int:
-    """`main` without its care for errors."""
+    """`main_of` without its care for errors."""
     command, argv = take_command(argv, COMMANDS, "supervisor-tree")
     if command is None:
         return _overview(argv)
@@ -94,8 +108,6 @@ def _overview(argv: list[str]) -> int:
 
 def _mute_stdout() -> None:
     # whoever read our output has gone: the interpreter's own flush at exit must not complain
-    import os
-
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)

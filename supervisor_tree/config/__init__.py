@@ -9,17 +9,8 @@ from supervisor_tree.config.loading import load
 from supervisor_tree.config.places import Found, example_file, find
 from supervisor_tree.config.plan import Plan
 from supervisor_tree.config.problems import ConfigError, Held, Problem, UnknownName
-from supervisor_tree.config.programs import (
-    Program,
-    carry,
-    is_static,
-    log_settings,
-    name_of,
-    names_of,
-    path_of,
-    program,
-    template,
-)
+from supervisor_tree.config.programs import Program, is_static, log_settings, program
+from supervisor_tree.config.templates import carry, name_of, names_of, path_of, template
 
 if TYPE_CHECKING:
     from supervisor_tree.config.compare import Change

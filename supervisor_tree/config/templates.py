@@ -43,13 +43,15 @@ def template(plan: Plan, supervisor: str, instance: str, args: Sequence[str] = (
 
 
 def carry(old: Plan, new: Plan) -> None:
-    """Keep in a new plan the instances that were made at run time, from its own templates.
-
-    Raises `ConfigError` where a template does not fit an instance any more.
-    """
+    """Keep in a new plan the instances that were made at run time, from its own templates; one that its template
+    does not fit any more stays as it was."""
     for name, made in old.instances.items():
         if made.supervisor in new.templates and name in old.workers:
-            new.workers[name] = template(new, made.supervisor, made.instance, made.args)[0]
+            try:
+                new.workers[name] = template(new, made.supervisor, made.instance, made.args)[0]
+            except ConfigError:
+                new.workers[name] = old.workers[name]
+                new.instances[name] = made
 
 
 def settings_of(plan: Plan, name: str) -> WorkerSettings:

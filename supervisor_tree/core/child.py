@@ -37,8 +37,35 @@ import msgspec
 
 from supervisor_tree.core import calls, gates, operations, reconfigure, starting, stopping, supervising, wishes
 from supervisor_tree.core import events as ev
+from supervisor_tree.core.calls import (
+    already_present,
+    already_started,
+    delete,
+    restart,
+    restarting,
+    running,
+    terminate,
+    terminate_down,
+    terminate_restarting,
+    terminate_stopping,
+)
 from supervisor_tree.core.facts import Fact
 from supervisor_tree.core.node import Gate, Node, State, Then
+from supervisor_tree.core.wishes import (
+    hold_alive,
+    hold_down,
+    hold_restarting,
+    release,
+    restart_alive,
+    start_alive,
+    start_down,
+    start_restarting,
+    start_stopping,
+    stop_alive,
+    stop_down,
+    stop_restarting,
+    stop_stopping,
+)
 
 if TYPE_CHECKING:
     from supervisor_tree.core.tree import Tree
@@ -80,7 +107,8 @@ def _too_late(tree: Tree, event: Any) -> None:
     if isinstance(event, calls.Call):
         tree.reply(request, "noproc")
     else:
-        tree.reply(request, [{"name": path, "ok": False, "reason": "the tree has ended"} for path in getattr(event, "paths", ())])
+        paths = getattr(event, "paths", ())
+        tree.reply(request, [{"name": path, "ok": False, "reason": "the tree has ended"} for path in paths])
 
 
 def _is_due(tree: Tree, node: Node, timer: str) -> bool:
@@ -217,28 +245,28 @@ def exited_unannounced(tree: Tree, node: Node, event: ev.ChildExited) -> None:
 
 def exited(tree: Tree, node: Node, event: ev.ChildExited) -> None:
     """A worker ended by itself."""
-    exit = event.exit
-    if exit.normal and not node.ready:
-        exit = msgspec.structs.replace(exit, normal=False, reason=f"{exit.reason} before it was ready".strip())
+    how = event.exit
+    if how.normal and not node.ready:
+        how = msgspec.structs.replace(how, normal=False, reason=f"{how.reason} before it was ready".strip())
     node.pid = None
-    node.exit, node.exited_at, node.reason = exit, tree.now, exit.reason
+    node.exit, node.exited_at, node.reason = how, tree.now, how.reason
     tree.disarm(node, "ready")
     tree.enter(node, State.DOWN)
-    tree.note("child_exited", node, {"incarnation": node.incarnation, "exit": exit.reason, "normal": exit.normal})
-    tree.tell(Fact.ENDED, node, exit)
+    tree.note("child_exited", node, {"incarnation": node.incarnation, "exit": how.reason, "normal": how.normal})
+    tree.tell(Fact.ENDED, node, how)
 
 
 def exited_as_asked(tree: Tree, node: Node, event: ev.ChildExited) -> None:
     """A worker ended that was asked to, or was killed."""
     if node.is_supervisor and not stopping.unanswered(node) and node.walk is not None:
         return
-    exit = event.exit
+    how = event.exit
     if node.then is Then.CRASH:
-        words = f"{node.crash} ({exit.reason})" if exit.reason else str(node.crash)
-        exit = msgspec.structs.replace(exit, normal=False, reason=words)
+        words = f"{node.crash} ({how.reason})" if how.reason else str(node.crash)
+        how = msgspec.structs.replace(how, normal=False, reason=words)
         node.reason = words
         tree.note("child_exited", node, {"incarnation": node.incarnation, "exit": words, "normal": False})
-    stopping.gone(tree, node, exit)
+    stopping.gone(tree, node, how)
 
 
 def time_is_up(tree: Tree, node: Node, event: ev.TimerFired) -> None:
@@ -309,34 +337,37 @@ _CALLS = frozenset({ev.StartChildCalled, ev.TerminateChildCalled, ev.RestartChil
 
 # fmt: off
 _ROWS: dict[type, tuple[Rule, Rule, Rule, Rule, Rule]] = {
-    # event                  down                    starting             up                   stopping                   restarting
     # The tree: about the root.
-    ev.TreeStarted:         (start_root,             nothing,             nothing,             nothing,                   nothing),
-    ev.ShutdownRequested:   (shut_down,              shut_down,           shut_down,           shut_down,                 shut_down),
-    ev.WishesRestored:      (wishes_restored,        wishes_restored,     wishes_restored,     wishes_restored,           wishes_restored),
-    ev.Reconfigured:        (reconfigured,           reconfigured,        reconfigured,        reconfigured,              reconfigured),
-    ev.Cancelled:           (cancelled,              cancelled,           cancelled,           cancelled,                 cancelled),
-    # Processes.
-    ev.ChildSpawned:        (nothing,                child_spawned,       nothing,             spawned_while_stopping,    nothing),
-    ev.SpawnFailed:         (nothing,                spawn_failed,        nothing,             never_started,             nothing),
-    ev.StartIgnored:        (nothing,                start_ignored,       nothing,             never_started,             nothing),
-    ev.ChildExited:         (nothing,                exited_unannounced,  exited,              exited_as_asked,           nothing),
-    ev.ChildReady:          (nothing,                nothing,             became_ready,        nothing,                   nothing),
-    ev.HealthChanged:       (nothing,                nothing,             health_changed,      nothing,                   nothing),
-    ev.KillRequested:       (nothing,                kill,                kill,                nothing,                   nothing),
-    ev.GateOpened:          (gate_opened,            nothing,             nothing,             nothing,                   nothing),
-    ev.TimerFired:          (try_once_more,          nothing,             time_is_up,          stop_takes_too_long,       try_again),
+    #                       down             starting         up               stopping         restarting
+    ev.TreeStarted:       (start_root,      nothing,         nothing,         nothing,         nothing),
+    ev.ShutdownRequested: (shut_down,       shut_down,       shut_down,       shut_down,       shut_down),
+    ev.WishesRestored:    (wishes_restored, wishes_restored, wishes_restored, wishes_restored, wishes_restored),
+    ev.Reconfigured:      (reconfigured,    reconfigured,    reconfigured,    reconfigured,    reconfigured),
+    ev.Cancelled:         (cancelled,       cancelled,       cancelled,       cancelled,       cancelled),
+    # Processes: about a worker, or a supervisor where the shell is asked for its start.
+    #                   down           starting            up              stopping                restarting
+    ev.ChildSpawned:  (nothing,       child_spawned,      nothing,        spawned_while_stopping, nothing),
+    ev.SpawnFailed:   (nothing,       spawn_failed,       nothing,        never_started,          nothing),
+    ev.StartIgnored:  (nothing,       start_ignored,      nothing,        never_started,          nothing),
+    ev.ChildExited:   (nothing,       exited_unannounced, exited,         exited_as_asked,        nothing),
+    ev.ChildReady:    (nothing,       nothing,            became_ready,   nothing,                nothing),
+    ev.HealthChanged: (nothing,       nothing,            health_changed, nothing,                nothing),
+    ev.KillRequested: (nothing,       kill,               kill,           nothing,                nothing),
+    ev.GateOpened:    (gate_opened,   nothing,            nothing,        nothing,                nothing),
+    ev.TimerFired:    (try_once_more, nothing,            time_is_up,     stop_takes_too_long,    try_again),
     # Operators.
-    ev.StopRequested:       (wishes.stop_down,       wishes.stop_alive,   wishes.stop_alive,   wishes.stop_stopping,      wishes.stop_restarting),
-    ev.StartRequested:      (wishes.start_down,      wishes.start_alive,  wishes.start_alive,  wishes.start_stopping,     wishes.start_restarting),
-    ev.RestartRequested:    (wishes.start_down,      wishes.restart_alive, wishes.restart_alive, wishes.start_stopping,   wishes.start_restarting),
-    ev.HoldRequested:       (wishes.hold_down,       wishes.hold_alive,   wishes.hold_alive,   wishes.hold_alive,         wishes.hold_restarting),
-    ev.ReleaseRequested:    (wishes.release,         wishes.release,      wishes.release,      wishes.release,            wishes.release),
-    # OTP's calls: about a listed child.
-    ev.StartChildCalled:    (calls.already_present,  calls.already_started, calls.already_started, calls.already_started, calls.already_present),
-    ev.TerminateChildCalled: (calls.terminate_down,  calls.terminate,     calls.terminate,     calls.terminate_stopping,  calls.terminate_restarting),
-    ev.RestartChildCalled:  (calls.restart,          calls.running,       calls.running,       calls.running,             calls.restarting),
-    ev.DeleteChildCalled:   (calls.delete,           calls.running,       calls.running,       calls.running,             calls.restarting),
+    #                      down        starting       up             stopping        restarting
+    ev.StopRequested:    (stop_down,  stop_alive,    stop_alive,    stop_stopping,  stop_restarting),
+    ev.StartRequested:   (start_down, start_alive,   start_alive,   start_stopping, start_restarting),
+    ev.RestartRequested: (start_down, restart_alive, restart_alive, start_stopping, start_restarting),
+    ev.HoldRequested:    (hold_down,  hold_alive,    hold_alive,    hold_alive,     hold_restarting),
+    ev.ReleaseRequested: (release,    release,       release,       release,        release),
+    # OTP's calls: about a child that is in the list.
+    #                          down             starting         up               stopping            restarting
+    ev.StartChildCalled:     (already_present, already_started, already_started, already_started,    already_present),
+    ev.TerminateChildCalled: (terminate_down,  terminate,       terminate,       terminate_stopping, terminate_restarting),
+    ev.RestartChildCalled:   (restart,         running,         running,         running,            restarting),
+    ev.DeleteChildCalled:    (delete,          running,         running,         running,            restarting),
 }
 # fmt: on
 

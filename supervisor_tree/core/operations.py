@@ -216,9 +216,7 @@ def _started(tree: Tree, node: Node, late: list[Node] | None = None) -> bool | s
         outlook = _behind_gate(tree, node, set())
     elif node.state is State.RESTARTING:
         outlook = f"{node.reason or 'ended'}; to be tried again"
-    elif node.state is not State.UP or (not node.is_supervisor and not node.ready):
-        outlook = False
-    elif node.walk is not None and node.walk.task == "start":
+    elif node.state is not State.UP or not (node.is_supervisor or node.ready) or _begins(node):
         outlook = False
     else:
         for child in node.order:
@@ -229,6 +227,11 @@ def _started(tree: Tree, node: Node, late: list[Node] | None = None) -> bool | s
     if outlook is False and late is not None:
         late.append(node)
     return outlook
+
+
+def _begins(sup: Node) -> bool:
+    """Whether a supervisor's children are being started."""
+    return sup.walk is not None and sup.walk.task == "start"
 
 
 def _behind_gate(tree: Tree, node: Node, seen: set[str]) -> bool | str:

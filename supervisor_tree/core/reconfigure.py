@@ -117,8 +117,10 @@ def _remove(tree: Tree, operation: Operation, node: Node) -> None:
 
 
 def _restart(tree: Tree, operation: Operation, node: Node) -> None:
-    """Stop, then start under the new specification; what is down stays so."""
-    if node.state in (State.STARTING, State.UP):
+    """Stop, then start under the new specification; what is down stays so, what is held is left alone."""
+    if gates.held(node) and node.alive:
+        tree.note("left_alone", node, {"reason": "its settings have changed"})
+    elif node.state in (State.STARTING, State.UP):
         operations.expect(tree, operation, node.path, "start", node.incarnation)
         stopping.stop(tree, node, Then.RESTART)
     elif node.state is State.DOWN and node.gate is not None and gates.startable(tree, node) and supervising.may_start(node):

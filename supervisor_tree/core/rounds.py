@@ -34,7 +34,8 @@ def begin(tree: Tree, owner: Node, delay: float, *, keep: bool = False) -> None:
         first = min(first, sup.walk.first)
         delay = max(delay, sup.walk.delay)
     sup.walk = Walk(task="stop", first=first, cursor=LAST, owner=owner.path, delay=delay, keep=keep)
-    tree.note("round_began", sup, {"strategy": sup.supervisor.strategy.value, "child": owner.path})
+    tied = [child.path for child in sup.order if child.rank >= first]
+    tree.note("round_began", sup, {"strategy": sup.supervisor.strategy.value, "child": owner.path, "paths": tied})
     step(tree, sup)
 
 
@@ -126,5 +127,5 @@ def _step_start(tree: Tree, sup: Node, walk: Walk) -> None:
         walk.cursor = child.rank
         if child.listed and child.state is State.DOWN:
             starting.start(tree, child)
-            if child.state is not State.DOWN:
+            if child.alive:
                 return

@@ -105,32 +105,32 @@ def finish(tree: Tree, sup: Node) -> None:
     tree.forget_window(sup)
     reason = sup.failure if sup.failure is not None else "killed" if killed else "shutdown"
     tree.note("supervisor_ended", sup, {"incarnation": sup.incarnation, "reason": reason, "why": sup.ending})
-    exit = Exit(normal=not killed, reason="killed" if killed else sup.ending or "shutdown")
+    how = Exit(normal=not killed, reason="killed" if killed else sup.ending or "shutdown")
     if sup.then is None and not began:
         tree.enter(sup, State.DOWN)
         tree.tell(Fact.FAILED, sup, reason)
     elif sup.then is None:
-        sup.exit, sup.exited_at = exit, tree.now
+        sup.exit, sup.exited_at = how, tree.now
         tree.enter(sup, State.DOWN)
-        tree.tell(Fact.ENDED, sup, exit)
+        tree.tell(Fact.ENDED, sup, how)
     else:
-        gone(tree, sup, exit)
+        gone(tree, sup, how)
 
 
-def gone(tree: Tree, node: Node, exit: Exit) -> None:
+def gone(tree: Tree, node: Node, how: Exit) -> None:
     """Nothing is left of a child that was asked to stop: what was to follow, follows."""
     then, node.then, node.deadline, node.pid = node.then, None, None, None
-    node.exit, node.exited_at = exit, tree.now
+    node.exit, node.exited_at = how, tree.now
     tree.enter(node, State.DOWN)
     calls, node.stop_calls = node.stop_calls, None
     for call in calls or ():
         tree.reply(call, "ok")
     if then is Then.CRASH:
-        tree.tell(Fact.ENDED, node, exit)
+        tree.tell(Fact.ENDED, node, how)
     elif then is Then.REMOVE:
         tree.tell(Fact.REMOVED, node)
     else:
-        tree.note("stopped", node, {"incarnation": node.incarnation, "exit": exit.reason})
+        tree.note("stopped", node, {"incarnation": node.incarnation, "exit": how.reason})
         tree.tell(Fact.STOPPED, node, then is Then.RESTART)
 
 

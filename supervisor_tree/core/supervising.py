@@ -85,12 +85,12 @@ def _refuse(tree: Tree, child: Node, reason: Any) -> None:
         stopping.delist(tree, child)
 
 
-def ended(tree: Tree, child: Node, exit: Exit) -> None:
+def ended(tree: Tree, child: Node, how: Exit) -> None:
     """A child ended that nobody asked to: restart type and strategy say what follows."""
-    if exit is not child.exit:
-        child.exit, child.exited_at = exit, tree.now
+    if how is not child.exit:
+        child.exit, child.exited_at = how, tree.now
     sup = child.parent
-    operations.failed(tree, child, f"ended: {exit.reason}")
+    operations.failed(tree, child, f"ended: {how.reason}")
     if sup is None:
         tree.end(child.ending or "killed", child.cause)
         return
@@ -99,17 +99,17 @@ def ended(tree: Tree, child: Node, exit: Exit) -> None:
         # The pass would have stopped it: counted nowhere.
         _go_on(tree, child)
         if _leaves(child):
-            _ended_for_good(child, exit)
+            _ended_for_good(child, how)
             stopping.delist(tree, child)
-    elif restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not exit.normal):
+    elif restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not how.normal):
         if gates.startable(tree, child):
             decide(tree, child)
         else:
             starting.start(tree, child)
     else:
-        _ended_for_good(child, exit)
+        _ended_for_good(child, how)
         tree.moved(child)
-        tree.note("completed" if exit.normal else "failed", child, {"exit": exit.reason})
+        tree.note("completed" if how.normal else "failed", child, {"exit": how.reason})
         _go_on(tree, child)
         if _leaves(child):
             stopping.delist(tree, child)
@@ -121,8 +121,8 @@ def _leaves(child: Node) -> bool:
     return child.is_temporary or (child.parent is not None and child.parent.is_simple)
 
 
-def _ended_for_good(child: Node, exit: Exit) -> None:
-    child.completed, child.failed = exit.normal, not exit.normal
+def _ended_for_good(child: Node, how: Exit) -> None:
+    child.completed, child.failed = how.normal, not how.normal
     if child.is_supervisor and child.ending == "gave_up":
         child.completed, child.failed = False, True
 

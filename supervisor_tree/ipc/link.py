@@ -20,7 +20,7 @@ from typing import Any
 _LENGTHS = struct.Struct(">II")
 MAX_FRAME = 512 * 1024 * 1024
 """Bytes. The state of 10,000 children is about 10 MB; more than this is garbage, not a tree."""
-_RECEIVE = 256 * 1024
+_RECEIVE = 64 * 1024
 _MAX_FDS = 64
 
 Head = dict[str, Any]

@@ -70,7 +70,13 @@ class Ending:
             self._timer.cancel()
         keeper = self._keeper
         peers = [peer.pid for peer in (keeper.brain.root, keeper.brain.standby, keeper.logger.peer) if peer is not None]
-        sweep.kill_all(keeper.tree_id, (), [*peers, *keeper.adopter.left_on_purpose()], deadline=time.monotonic() + _SWEEP, others=False)
+        sweep.kill_all(
+            keeper.tree_id,
+            (),
+            [*peers, *keeper.adopter.left_on_purpose()],
+            deadline=time.monotonic() + _SWEEP,
+            others=False,
+        )
         if keeper.lock is None:
             self._logs = True
         else:
@@ -105,4 +111,4 @@ def reap_the_rest() -> None:
         if pid == 0:
             if not means.own_children():
                 return
-            time.sleep(_BETWEEN / 10)
+            time.sleep(_BETWEEN / 10)  # noqa: TID251 - there is no event to wait for

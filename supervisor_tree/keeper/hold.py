@@ -145,7 +145,13 @@ class Keeper:
             try:
                 self.lock, self._swept = last_life.take_over(str(head["state_dir"]), str(head["name"]), self.limits)
                 self.lock.write(
-                    {"pid": os.getpid(), "id": self.tree_id, "boot": self.boot, "ns": self.namespace, "start": self.start}
+                    {
+                        "pid": os.getpid(),
+                        "id": self.tree_id,
+                        "boot": self.boot,
+                        "ns": self.namespace,
+                        "start": self.start,
+                    }
                 )
                 self.logger.begin(str(head["state_dir"]))
             except last_life.AlreadyRunning as error:

@@ -1,4 +1,4 @@
-"""The succession of loggers, and what each new one is handed: pipes, staging pipe, memo, table (`processes.md` 14, 16)."""
+"""The succession of loggers; what each new one is handed: pipes, staging pipe, memo, table (`processes.md` 14, 16)."""
 
 from __future__ import annotations
 

@@ -48,10 +48,8 @@ class NotifySocket:
             if hasattr(socket, "SO_PASSCRED"):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             self._socket.setblocking(False)
-            try:
+            if os.path.lexists(self.path):
                 os.unlink(self.path)
-            except FileNotFoundError:
-                pass
             self._socket.bind(self.path)
             if uid != os.geteuid():
                 os.chown(folder, uid, -1)

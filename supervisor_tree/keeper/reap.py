@@ -6,6 +6,7 @@ import os
 import signal
 
 from supervisor_tree.system import means, procfs
+from supervisor_tree.system.means import signal_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Reaper:
             child = table.leaders.get(pid)
             if child is None:
                 if pid in table.others:
-                    _kill_group(pid)
+                    signal_group(pid, signal.SIGKILL)
                 _, status, _ = os.wait4(pid, 0)
                 if pid in table.others:
                     others.append((pid, status))
@@ -57,7 +58,7 @@ class Reaper:
                 continue
             # While the zombie is there nobody else can get its number, so the group is the child's for certain.
             if child.sweep and (not child.asked or child.killed):
-                _kill_group(pid)
+                signal_group(pid, signal.SIGKILL)
             _, status, usage = os.wait4(pid, 0)
             del table.leaders[pid]
             self._leader_ended(child, status, usage)
@@ -244,13 +245,6 @@ def _own_cgroup() -> str:
         if line.startswith(b"0::"):
             return f"/sys/fs/cgroup{line[3:].decode()}/memory.events"
     return ""
-
-
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def _lives(pid: int, start: int) -> bool:

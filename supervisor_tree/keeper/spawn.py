@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 HELPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "spawn_helper.py")
 _OURS = ("SUPERVISOR_TREE_ID", "_NAME", "_INCARNATION", "_ENDPOINT", "_TOKEN", "_ROLE")
-_OF_THE_SERVICE_MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+_OF_THE_SERVICE_MANAGER = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+)
 _NOT_INHERITED = frozenset((*_OF_THE_SERVICE_MANAGER, _OURS[0], *("SUPERVISOR_TREE" + each for each in _OURS[1:])))
 _SOFT_ONLY = {"nofile": resource.RLIMIT_NOFILE, "core": resource.RLIMIT_CORE}
 """Limits that the keeper can carry for a moment without being hit by them."""
@@ -76,9 +83,7 @@ class Spawner:
         env["SUPERVISOR_TREE_ID"] = self.tree_id
         return env
 
-    def program(
-        self, effect: Mapping[str, Any], env: dict[str, str], out: int, err: int
-    ) -> tuple[int, int | None]:
+    def program(self, effect: Mapping[str, Any], env: dict[str, str], out: int, err: int) -> tuple[int, int | None]:
         """Start what a ``spawn`` effect describes, writing to ``out`` and ``err``.
 
         Returns:
@@ -101,7 +106,9 @@ class Spawner:
                 soft[kind] = (value[0], value[1])
         if not helped:
             path = find_program(argv[0], env, effect.get("cwd"))
-            return self.start(path, argv, env, out, err, cwd=effect.get("cwd"), umask=effect.get("umask"), soft=soft), None
+            return self.start(
+                path, argv, env, out, err, cwd=effect.get("cwd"), umask=effect.get("umask"), soft=soft
+            ), None
         return self._with_helper(effect, argv, env, out, err)
 
     def _with_helper(
@@ -204,7 +211,7 @@ def find_program(name: str, env: Mapping[str, str], cwd: str | None) -> str:
             candidate = os.path.join(cwd, candidate)
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate
-    raise SpawnError(errno.ENOENT, f"{name}: no such program in PATH ({path})")
+    raise SpawnError(errno.ENOENT, f"{name}: no such program in its PATH")
 
 
 def _reason(error: OSError, path: str) -> str:

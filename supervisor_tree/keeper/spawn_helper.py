@@ -115,7 +115,7 @@ def execute(argv: "list[str]") -> None:
         candidate = os.path.join(folder or ".", argv[0])
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             os.execve(candidate, argv, env)
-    raise Failure(errno.ENOENT, f"{argv[0]}: no such program in PATH ({path})")
+    raise Failure(errno.ENOENT, f"{argv[0]}: no such program in its PATH")
 
 
 def explain(path: str) -> None:

@@ -8,7 +8,7 @@ import time
 
 from supervisor_tree.keeper.spawn import SpawnError, find_program
 from supervisor_tree.system import SystemMeansError, means
-from supervisor_tree.system.means import signal_number
+from supervisor_tree.system.means import signal_group, signal_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,14 +58,11 @@ class Stopper:
     def signal(self, child: Child, number: int, *, to_leader: bool) -> None:
         """Signal the group and what else belongs to it, or the leader only. What is gone is ignored."""
         if child.end is None:
-            try:
-                # The leader is not reaped: its pid, and so its group's number, are still its own.
-                if to_leader:
-                    os.kill(child.pid, number)
-                else:
-                    os.killpg(child.pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass
+            # The leader is not reaped: its pid, and so its group's number, are still its own.
+            if to_leader:
+                _signal(child.pid, child.start, number)
+            else:
+                signal_group(child.pid, number)
         if not to_leader and child.sweep:
             for pid, start in list(child.rest.items()):
                 _signal(pid, start, number)
@@ -77,15 +74,9 @@ class Stopper:
         self._disarm(child)
         self._keeper.adopter.remember(child)
         if child.end is None:
-            try:
-                os.killpg(child.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
+            signal_group(child.pid, signal.SIGKILL)
         if child.command is not None:
-            try:
-                os.killpg(child.command, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
+            signal_group(child.command, signal.SIGKILL)
         self.kill_rest(child)
 
     def kill_rest(self, child: Child) -> None:
@@ -100,12 +91,6 @@ class Stopper:
 
     def members(self, child: Child) -> list[Process]:
         """Living members of a group or session whose leader is gone: a full walk."""
-        try:
-            os.killpg(child.pid, 0)
-        except ProcessLookupError:
-            return []
-        except PermissionError:
-            pass
         return [
             each
             for each in means.processes()

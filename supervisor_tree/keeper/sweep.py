@@ -175,7 +175,7 @@ def _wait_for_one(found: list[tuple[Process, str | None]], seconds: float) -> No
     """Until one of the killed has gone, at most ``seconds``: a SIGKILL takes effect within microseconds."""
     watch = means.watch_process(found[-1][0].pid)
     if watch is None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: TID251 - there is no event to wait for
         return
     poller = select.poll()
     poller.register(watch, select.POLLIN)
@@ -193,5 +193,5 @@ def _let_end(processes: list[Process], end: float) -> None:
             os.close(watch)
         else:
             while means.process_identity(each.pid) == each.start and time.monotonic() < end:
-                time.sleep(_BETWEEN_SCANS)
+                time.sleep(_BETWEEN_SCANS)  # noqa: TID251 - there is no event to wait for
         kill(each)

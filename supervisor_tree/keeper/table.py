@@ -39,8 +39,8 @@ class Child:
         "start",
         "stop",
         "sweep",
-        "told_leftover",
         "timer",
+        "told_leftover",
         "watches",
     )
 

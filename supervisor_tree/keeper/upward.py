@@ -43,6 +43,13 @@ class Upward:
     def stopping(self) -> None:
         self._send("STOPPING=1")
 
+    def close(self) -> None:
+        """Say nothing more."""
+        self.watchdog = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _beat(self) -> None:
         if self._vouched():
             self._send("WATCHDOG=1")

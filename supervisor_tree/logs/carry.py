@@ -6,6 +6,7 @@ by `drop`, in order, before anything else is taken.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -104,7 +105,13 @@ class Splicing:
     def store(self, fd: int) -> None:
         """Write what was taken at the position of ``fd``; `staged` tells what is left when it raises OSError."""
         while self.staged:
-            self.staged -= os.splice(self._out, fd, self.staged)
+            try:
+                self.staged -= os.splice(self._out, fd, self.staged)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                # What `file` names can't be spliced into (some devices and network file systems).
+                self.staged -= os.write(fd, os.read(self._out, min(self.staged, _PEEK)))
 
     def drop(self) -> int:
         """Throw away what was taken; how much that was."""

@@ -157,6 +157,11 @@ class Mover:
         while True:
             while self._asked:
                 self._asked.popleft()()
+            if self.disk.dropped_meanwhile:
+                # Each has to be looked at again, and to say what it lost.
+                self.disk.dropped_meanwhile = False
+                for each in self._streams.values():
+                    self._queue(each)
             if self._ready and not self._halted:
                 self._take_events(0.0)
                 for _ in range(len(self._ready)):
@@ -166,11 +171,6 @@ class Mover:
                         self._queue(stream)
                     if self._held:
                         self._release(stream.file)
-                    if self.disk.dropped_meanwhile:
-                        # Each has to be looked at again, and to say what it lost.
-                        self.disk.dropped_meanwhile = False
-                        for each in self._streams.values():
-                            self._queue(each)
                 continue
             self._write_indexes()
             timeout = None
@@ -181,7 +181,8 @@ class Mover:
                 self._try_space()
             if self._blocked:
                 timeout = RETRY if timeout is None else min(timeout, RETRY)
-            self._take_events(None if timeout is None else max(0.0, timeout))
+            if not self.disk.dropped_meanwhile:
+                self._take_events(None if timeout is None else max(0.0, timeout))
 
     def _take_events(self, timeout: float | None) -> None:
         for stream in self._waiter.wait(timeout):

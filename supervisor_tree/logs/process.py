@@ -39,6 +39,10 @@ _LAST_BYTES = 1.0
 """Seconds for what is in the pipes after everything was killed."""
 
 
+class LoggerError(Exception):
+    """This logger can't go on; the keeper starts another, which goes on where it was."""
+
+
 class Logger:
     """Everything that one logger process is."""
 
@@ -50,7 +54,7 @@ class Logger:
         self._memo = memo
         self._mover = Mover(carry, memo, spills, waiter, self._hear)
         self._table = Table()
-        self._tree_id = ""
+        self._tree_id = os.environ.get("SUPERVISOR_TREE_ID", "")
         self._streams: dict[Any, Stream] = {}
         self._files: dict[str, LogFile] = {}
         self._emptied: list[tuple[float, Stream]] = []
@@ -70,18 +74,26 @@ class Logger:
         if death is not None:
             self._poll.register(death, select.POLLIN)
         self._mover.thread.start()
+        try:
+            self._loop()
+        finally:
+            # Whatever made it end: where the keeper is dead nobody else may be left to kill its tree.
+            if self._watch.proved():
+                self._sweep()
+        return 0
+
+    def _loop(self) -> None:
         while True:
             ready = self._poll.poll(self._timeout())
             if self._watch.proved():
-                self._sweep()
-                return 0
+                return
             for fd, _ in ready:
                 if fd == self._wake.fd:
                     self._wake.clear()
             if self._link is not None:
                 self._talk(self._link)
             elif self._over_at is not None and time.monotonic() >= self._over_at:
-                return 0
+                return
             self._listen()
             self._complete()
             self._look_at_writer({fd for fd, _ in ready})
@@ -93,7 +105,7 @@ class Logger:
         if self._over_at is not None:
             # Where the system tells no death, asking is all there is.
             due.append(self._over_at if self._watch.fileno() is not None else min(self._over_at, now + 0.05))
-        if self._mover.watched:
+        if self._mover.disk.watched:
             due.append(now + STALL / 4)
         return max(0.0, min(due) - now) * 1000 + 1 if due else None
 
@@ -209,8 +221,10 @@ class Logger:
                 stream = head["stream"]
                 if stream.fd >= 0:
                     held_by = means.holders(stream.fd)
-                    self._send(_notice(stream, "held_open", pids=held_by))
+                    self._send(stream.notice("held_open", pids=held_by))
                     self._done(stream, held_by)
+            elif kind == "broken":
+                raise LoggerError("the writer thread has ended")
             else:
                 self._send(head)
 
@@ -230,17 +244,14 @@ class Logger:
         self._wake.set()
 
     def _look_at_writer(self, ready: set[int]) -> None:
-        mover = self._mover
-        since = mover.busy_since
+        disk = self._mover.disk
+        since = disk.busy_since
         stuck = since is not None and time.monotonic() - since > STALL
         if not stuck:
             if self._stuck is not None:
                 self._end_of_stall()
-            if mover.watched and since is None:
-                mover.watched = False
-                # It may have begun between the two lines above and gone on without a call.
-                if mover.busy_since is not None:
-                    mover.watched = True
+            if disk.watched and since is None:
+                disk.look_away()
             return
         if self._stuck is None:
             self._send({"t": "notice", "what": "stalled", "reason": f"the disk has not answered for {STALL:g} s"})
@@ -250,7 +261,7 @@ class Logger:
         if not hot:
             return
         before = [s.dropped for s in hot]
-        if not mover.drop_all(hot):
+        if not self._mover.drop_all(hot):
             return
         for stream, dropped in zip(hot, before, strict=True):
             if stream.dropped == dropped:
@@ -260,7 +271,7 @@ class Logger:
                 self._noticed.add(stream.id)
             elif stream.id not in self._noticed:
                 self._noticed.add(stream.id)
-                self._send(_notice(stream, "dropping", reason="the disk does not answer"))
+                self._send(stream.notice("dropping", reason="the disk does not answer"))
 
     def _watch_pipes(self) -> None:
         """While the disk is stuck wait for the pipes of those that prefer a gap to waiting."""
@@ -298,8 +309,3 @@ class Logger:
             poll.poll((end - time.monotonic()) * 1000 + 1)
             self._wake.clear()
             self._listen()
-
-
-def _notice(stream: Stream, what: str, **more: Any) -> dict[str, Any]:
-    head = {"t": "notice", "what": what, "name": stream.name, "inc": stream.inc, "stream": stream.stream}
-    return {**head, "file": stream.file.path, **more}

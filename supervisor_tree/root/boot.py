@@ -70,7 +70,7 @@ def complain(message: str, mend: str = "") -> None:
 
 
 def _files(arguments: Arguments, environ: Mapping[str, str]) -> list[str]:
-    """The configuration meant, absolute: the tree lives on when its folder is renamed or left.
+    """The configuration meant, as it was named: errors show the names that people gave.
 
     Raises:
         ConfigError: there is none.
@@ -81,7 +81,7 @@ def _files(arguments: Arguments, environ: Mapping[str, str]) -> list[str]:
         found = list(searched.files)
         if searched.example:
             complain(f"no tree.toml here: this is the example tree that comes with the package ({found[0]})")
-    return [os.path.abspath(file) for file in found]
+    return found
 
 
 def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Mapping[str, str]) -> int:

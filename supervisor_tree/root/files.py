@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ def write_run_json(shell: Shell) -> None:
         "keeper_start": shell.keeper_start,
         "run_dir": shell.run_dir,
         "state_dir": plan.state_dir,
-        "since": rfc3339(shell.started),
+        "since": rfc3339(time.time() + shell.tree.root.since - shell.loop.time()),
     }
     data = json.dumps(known, indent=1).encode() + b"\n"
     targets = [os.path.join(plan.state_dir, "run.json"), os.path.join(shell.run_dir, "run.json")]

@@ -88,12 +88,16 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
         f"{line['name']} gave up: more than {line.get('intensity')} restarts in "
         f"{duration(float(line.get('period') or 0))}, the last because of {_bare(line.get('child'))}"
     ),
+    "root_lost": lambda line: f"the root (pid {line.get('pid')}) was lost: {line.get('reason')}",
+    "logger_restarted": lambda line: (
+        f"the logger was replaced ({line.get('reason')}); its new pid is {line.get('pid')}; no output was lost"
+    ),
     "supervisor_begun": lambda line: f"{line['name']} began to start its children",
     "supervisor_started": lambda line: f"{line['name']} was started",
     "supervisor_ended": lambda line: f"{line['name']} ended: {line.get('why') or line.get('reason')}",
     "auto_shutdown": lambda line: f"{line['name']} shuts down because its significant {_bare(line.get('child'))} ended",
     "escalated": lambda line: f"the failure of {_bare(line.get('child'))} went up to {line['name']}",
-    "held": lambda line: f"{line['name']} is held: {line.get('reason')}",
+    "held": lambda line: f"{line['name']} is held{': ' + str(line['reason']) if line.get('reason') else _by(line)}",
     "waiting": lambda line: f"{line['name']} waits for {_for(line.get('for'))}",
     "wish_changed": lambda line: f"{_wish(line)} {line['name']}{_by(line)}",
     "asked_for": lambda line: (
@@ -133,7 +137,8 @@ def _output(line: Line) -> str:
 
 def _lost(line: Line) -> str:
     lost = line.get("lost")
-    return f"the one before was {lost.get('reason')}" if isinstance(lost, dict) else "the one before was gone"
+    reason = str(lost.get("reason")) if isinstance(lost, dict) else "gone"
+    return "asked for by an upgrade" if reason == "upgrade" else f"the one before was {reason}"
 
 
 def _changed(line: Line) -> str:

@@ -111,5 +111,3 @@ class LinuxMeans(Means):
         from supervisor_tree.system.watch import InotifyWatcher
 
         return InotifyWatcher()
-
-

@@ -191,6 +191,14 @@ def signal_number(name: str | int) -> int:
     return int(number)
 
 
+def signal_group(number: int, what: int) -> None:
+    """Send signal ``what`` to a process group of that number; one that is gone or not ours is ignored."""
+    try:
+        os.killpg(number, what)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
 def gone(pids: Iterable[int]) -> bool:
     """True when none of the pids names a process any more (zombies count as there)."""
     for pid in pids:

@@ -223,7 +223,7 @@ class StatWatcher(FileWatcher):
         while not (found := self.events()):
             if end is not None and time.monotonic() >= end:
                 break
-            time.sleep(self.every)
+            time.sleep(self.every)  # noqa: TID251 - there is no event to wait for
         return found
 
     def close(self) -> None:

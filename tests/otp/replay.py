@@ -215,12 +215,12 @@ class World:
         request = f"call {next(self.serial)}"
         self.results[request] = None
         self.queued.append((call["op"], request))
-        self.mail(self.paths.get(call["sup"], call["sup"]), (call, request))
+        self.mail(self.paths.get(call["sup"], ""), (call, request))
         return request
 
     def serve(self, call: Json, request: str) -> None:
         """A supervisor takes a call out of its mailbox."""
-        sup = self.paths.get(call["sup"], call["sup"])
+        sup = self.paths.get(call["sup"], "")
         if not self.running(call["sup"]):
             self.results[request] = "noproc"
             return
@@ -256,7 +256,7 @@ class World:
             return
         instance = f"{call['id']}~{next(self.serial)}"
         template = self.spec(sup)["children"][0]
-        overrides = {key: call[key] for key in ("starts", "on_shutdown") if key in call}
+        overrides: Json = {key: call[key] for key in ("starts", "on_shutdown") if key in call}
         self.dynamic[f"{sup}/{instance}"] = {**template, "starts": [], "id": call["id"], **overrides}
         self.tell(ev.StartChildCalled(request, sup, instance=instance))
 

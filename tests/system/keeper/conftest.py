@@ -111,7 +111,14 @@ class Brain:
         self.said = open(self.folder / "said", "ab")  # noqa: SIM115
         self._open.append(self.said)
         self.keeper = subprocess.Popen(
-            [*(wrap or []), sys.executable, str(HERE / "start_keeper.py"), json.dumps(self._limits), path.name, *self._logger],
+            [
+                *(wrap or []),
+                sys.executable,
+                str(HERE / "start_keeper.py"),
+                json.dumps(self._limits),
+                path.name,
+                *self._logger,
+            ],
             cwd=self.folder,
             env=self._environ,
             stdin=subprocess.DEVNULL,
@@ -149,7 +156,13 @@ class Brain:
 
     def prepare(self) -> dict[str, Any]:
         self.send(
-            {"t": "prepare", "state_dir": str(self.state_dir), "run_dir": str(self.run_dir), "name": "t", "file": "t.toml"}
+            {
+                "t": "prepare",
+                "state_dir": str(self.state_dir),
+                "run_dir": str(self.run_dir),
+                "name": "t",
+                "file": "t.toml",
+            }
         )
         head = self.frame("locked")
         self.able()
@@ -247,7 +260,7 @@ class Brain:
         """A spawn effect."""
         path = str(self.state_dir / f"{name}.log")
         file = {"path": path, "max_size": 0, "keep": 5, "max_age": None, "on_full": "block"}
-        effect = {
+        effect: dict[str, Any] = {
             "op": "spawn",
             "name": name,
             "inc": inc,
@@ -343,7 +356,7 @@ def eventually(
             if failing is not None:
                 failing()
             pytest.fail(f"not within {timeout} s: {said}")
-        time.sleep(pause)
+        time.sleep(pause)  # noqa: TID251 - of these the system tells no event
         pause = min(pause * 1.5, 0.1)
 
 

@@ -29,7 +29,7 @@ def main() -> int:
     test = socket.socket(socket.AF_UNIX)
     test.connect(sys.argv[1])
     test.sendall(os.getpid().to_bytes(4, "big"))
-    waiting = [link, test]
+    waiting: list[socket.socket | int] = [link, test]
     death = watch.fileno()
     kept = []
     while True:

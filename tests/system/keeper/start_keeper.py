@@ -13,4 +13,6 @@ RELAY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "relay_root.py"
 
 if __name__ == "__main__":
     limits = Limits(**json.loads(sys.argv[1]))
-    sys.exit(run([sys.executable, "-P", RELAY, sys.argv[2]], os.environ, limits=limits, logger_argv=sys.argv[3:] or None))
+    sys.exit(
+        run([sys.executable, "-P", RELAY, sys.argv[2]], os.environ, limits=limits, logger_argv=sys.argv[3:] or None)
+    )

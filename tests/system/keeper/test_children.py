@@ -16,7 +16,13 @@ def test_spawn_exit_and_end(brain: Brain) -> None:
     assert lives(pid)
     os.kill(pid, signal.SIGKILL)
     ended = brain.event("exited", name="a")
-    assert (ended["signal"], ended["code"], ended["asked"], ended["killed"], ended["pid"]) == (9, None, False, False, pid)
+    assert (ended["signal"], ended["code"], ended["asked"], ended["killed"], ended["pid"]) == (
+        9,
+        None,
+        False,
+        False,
+        pid,
+    )
     assert ended["oom"] is not True
     brain.shell("b", "exit 7")
     assert brain.event("exited", name="b")["code"] == 7
@@ -135,7 +141,11 @@ def test_stop_command(brain: Brain) -> None:
             "signal": "TERM",
             "to": "group",
             "grace": 5,
-            "command": {"argv": ["/bin/sh", "-c", "echo stopping; kill -USR1 $(cat up)"], "cwd": str(brain.folder), "env": None},
+            "command": {
+                "argv": ["/bin/sh", "-c", "echo stopping; kill -USR1 $(cat up)"],
+                "cwd": str(brain.folder),
+                "env": None,
+            },
         },
     )
     brain.await_file("up")
@@ -194,7 +204,9 @@ def test_a_repeated_spawn_is_ignored(brain: Brain) -> None:
 @pytest.mark.linux
 def test_unattributed_is_journaled_once_and_stopped_last(brain: Brain) -> None:
     """A daemon that nothing ties to its worker: no session, no environment, no lineage."""
-    brain.shell("a", "env -i setsid /bin/sh -c '(/bin/sh -c \"echo \\$\\$ > far; exec /bin/sleep 1000\" &)'; sleep 1000")
+    brain.shell(
+        "a", "env -i setsid /bin/sh -c '(/bin/sh -c \"echo \\$\\$ > far; exec /bin/sleep 1000\" &)'; sleep 1000"
+    )
     far = int(brain.await_file("far"))
     pid = brain.spawn("b", "/bin/sleep", "1000")
     os.kill(pid, signal.SIGKILL)

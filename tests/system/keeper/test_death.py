@@ -96,7 +96,9 @@ def test_second_start_is_refused(brain: Brain, make: MakeBrain) -> None:
     other = make(folder="o")
     other.state_dir = brain.state_dir
     other.start(prepare=False)
-    other.send({"t": "prepare", "state_dir": str(brain.state_dir), "run_dir": str(other.run_dir), "name": "t", "file": "x"})
+    other.send(
+        {"t": "prepare", "state_dir": str(brain.state_dir), "run_dir": str(other.run_dir), "name": "t", "file": "x"}
+    )
     assert other.ended() == 1
     assert f"tree t is already running (keeper pid {brain.keeper.pid})" in other.output()
     brain.spawn("a", "/bin/sleep", "1000")
@@ -129,8 +131,12 @@ def test_in_a_pid_namespace_of_its_own(make: MakeBrain, tmp_path: Path) -> None:
         pytest.skip("no PID namespace to be had")
     brain = make().start(wrap=unshare)
     # Strangers: orphans without the tree's id.
-    brain.shell("a", "for i in 1 2 3 4 5; do (env -i setsid /bin/sh -c '/bin/sleep 0.2 & /bin/sleep 0.05' &); done; sleep 1000")
-    brain.shell("b", "sleep 0.4; ps -A -o stat= | grep -c Z > zombies; ps -A -o comm= | grep -c '^sleep' >> zombies; sleep 1000")
+    brain.shell(
+        "a", "for i in 1 2 3 4 5; do (env -i setsid /bin/sh -c '/bin/sleep 0.2 & /bin/sleep 0.05' &); done; sleep 1000"
+    )
+    brain.shell(
+        "b", "sleep 0.4; ps -A -o stat= | grep -c Z > zombies; ps -A -o comm= | grep -c '^sleep' >> zombies; sleep 1000"
+    )
     assert brain.await_file("zombies").split()[0] == "0"
     assert [each for each in brain.events if each["kind"] == "adopted"] == []
     brain.id = ""
@@ -139,16 +145,21 @@ def test_in_a_pid_namespace_of_its_own(make: MakeBrain, tmp_path: Path) -> None:
 
 def test_sweep_by_table_and_by_hand(tmp_path: Path) -> None:
     """What wiped its environment but stayed in the session of a worker that the table names."""
-    script = "import os,sys,time\nif os.fork()==0: os.execve('/bin/sleep', ['sleep','1000'], {})\nprint(1,flush=True);time.sleep(1000)"
+    script = (
+        "import os, time\n"
+        "if os.fork() == 0: os.execve('/bin/sleep', ['sleep', '1000'], {})\n"
+        "print(1, flush=True); time.sleep(1000)"
+    )
     leader = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE)
     assert leader.stdout is not None
     leader.stdout.readline()
     (child,) = (each.pid for each in means.descendants(leader.pid))
-    row = ["w", 1, leader.pid, means.process_identity(leader.pid)]
+    start = means.process_identity(leader.pid) or 0
+    row = ["w", 1, leader.pid, start]
     eventually(lambda: means.environment(child) == b"", "the child is what it is")
     from supervisor_tree.keeper.sweep import kill_all
 
-    wrong = ["w", 1, leader.pid, (row[3] or 0) - 1]  # the pid of another process now
+    wrong = ["w", 1, leader.pid, start - 1]  # the pid of another process now
     assert kill_all("no such tree", [wrong]) == []
     killed = kill_all("no such tree", [row])
     assert {each["pid"] for each in killed} == {leader.pid, child}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,7 @@ def test_killed_root_is_replaced_and_nothing_is_lost(brain: Brain) -> None:
     assert hello["state"] == [["k", 5]]
     assert hello["journal"] == [[2, 7]]
     assert brain.blob == b"valueline 2\n"
-    assert [row[0] for row in hello["table"]][0] == "a"
+    assert hello["table"][0][0] == "a"
     assert lives(pid)
     assert brain.event("root_lost", pid=old)["reason"] == "killed"
     assert brain.event("exited", name="b")["signal"] == 9
@@ -136,7 +138,14 @@ def test_garbage_on_the_link(brain: Brain) -> None:
 
 @pytest.mark.parametrize(
     "effect",
-    [{"op": "nonsense"}, {}, {"op": "spawn", "name": "x"}, {"op": "stop"}, 7, {"op": "signal", "name": "a", "inc": 1, "signal": "X"}],
+    [
+        {"op": "nonsense"},
+        {},
+        {"op": "spawn", "name": "x"},
+        {"op": "stop"},
+        7,
+        {"op": "signal", "name": "a", "inc": 1, "signal": "X"},
+    ],
 )
 def test_a_malformed_commit(brain: Brain, effect: object) -> None:
     brain.spawn("a", "/bin/sleep", "1000")
@@ -159,7 +168,7 @@ def test_roots_that_die_before_they_are_able_are_tried_again_more_and_more_slowl
         waits.append(began)
     brain.take_over()
     waits.append(time.monotonic())
-    gaps = [after - before for before, after in zip(waits, waits[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(waits)]
     assert all(gap >= least for gap, least in zip(gaps, (0.1, 0.2, 0.4, 0.4, 0.4), strict=True)), gaps
     assert gaps[-1] < 1.5
 
@@ -168,6 +177,7 @@ def test_an_event_of_which_three_roots_die_is_set_aside(make: MakeBrain) -> None
     brain = make(retry_first=0.05, retry_most=0.1).start()
     brain.shell("poison", "sleep 0.2; exit 3")
     brain.event("exited", acknowledge=False)
+    hello: dict[str, Any] = {}
     for _ in range(3):
         kill_root(brain, signal.SIGSEGV)
         brain.accept()
@@ -182,6 +192,7 @@ def test_kills_from_outside_set_nothing_aside(make: MakeBrain) -> None:
     brain = make(retry_first=0.05, retry_most=0.1).start()
     brain.shell("a", "exit 3")
     brain.event("exited", acknowledge=False)
+    hello: dict[str, Any] = {}
     for _ in range(4):
         kill_root(brain)
         brain.accept()

@@ -60,11 +60,15 @@ def test_answered_in_time(make: MakeBrain) -> None:
 
 
 def test_third_signal_kills(brain: Brain) -> None:
-    brain.shell("a", "trap '' TERM; echo > up; while :; do sleep 0.05; done", stop={"signal": "TERM", "to": "group", "grace": None})
+    brain.shell(
+        "a",
+        "trap '' TERM; echo > up; while :; do sleep 0.05; done",
+        stop={"signal": "TERM", "to": "group", "grace": None},
+    )
     brain.await_file("up")
     for _ in range(2):
         brain.keeper.send_signal(signal.SIGTERM)
-        time.sleep(0.1)  # two signals at once are one
+        time.sleep(0.1)  # noqa: TID251 - two signals at once are one
     eventually(lambda: not lives(brain.root.pid), "the root is gone")
     assert brain.keeper.poll() is None
     brain.keeper.send_signal(signal.SIGTERM)
@@ -101,7 +105,7 @@ def test_a_keeper_that_slept_blames_nobody(make: MakeBrain) -> None:
     old = brain.root.pid
     brain.frame("ping")
     brain.keeper.send_signal(signal.SIGSTOP)
-    time.sleep(1.2)
+    time.sleep(1.2)  # noqa: TID251 - time passes
     brain.keeper.send_signal(signal.SIGCONT)
     for _ in range(3):
         brain.frame("ping")

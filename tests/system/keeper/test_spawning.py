@@ -9,13 +9,12 @@ import resource
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor_tree.system import means
 from tests.system.keeper.conftest import Brain, MakeBrain, eventually, lives
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 TELL = """
 import json, os, resource, signal, sys
@@ -43,7 +42,9 @@ def test_defaults(make: MakeBrain) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 900), hard))
     try:
-        brain = make(environ={"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "9000000", "LISTEN_FDS": "1", "KEEP": "1"}).start()
+        brain = make(
+            environ={"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "9000000", "LISTEN_FDS": "1", "KEEP": "1"}
+        ).start()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     told = tell(brain, env={"MORE": "x", "KEEP": None})
@@ -85,13 +86,13 @@ def test_settings(brain: Brain, tmp_path: Path) -> None:
     assert told["nofile"] == list(resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
-@as_root
+@pytest.mark.root
 def test_user_and_group(brain: Brain) -> None:
     brain.folder.chmod(0o777)
     for folder in brain.folder.parents:
         if folder.stat().st_mode & 0o007 == 0:
             folder.chmod(folder.stat().st_mode | 0o005)
-    script = 'id -u > out.new; id -g >> out.new; id -G >> out.new; echo ok > /dev/stderr; mv out.new out; sleep 1000'
+    script = "id -u > out.new; id -g >> out.new; id -G >> out.new; echo ok > /dev/stderr; mv out.new out; sleep 1000"
     brain.shell("a", script, user="daemon", env={"HOME": "/"})
     uid, gid, groups = brain.await_file("out").splitlines()
     import grp
@@ -111,7 +112,7 @@ def test_user_and_group(brain: Brain) -> None:
     ("more", "number", "said"),
     [
         ({"argv": ["/no/such/program"]}, errno.ENOENT, "/no/such/program: no such program"),
-        ({"argv": ["no-such-program"]}, errno.ENOENT, "no-such-program: no such program in PATH"),
+        ({"argv": ["no-such-program"]}, errno.ENOENT, "no-such-program: no such program in its PATH"),
         ({"argv": ["/etc/passwd"]}, errno.EACCES, "/etc/passwd: not executable"),
         ({"argv": ["/etc"]}, errno.EACCES, "/etc: is a directory"),
         ({"argv": ["./no-shebang"]}, errno.ENOEXEC, "no script with a #! line"),
@@ -120,14 +121,14 @@ def test_user_and_group(brain: Brain) -> None:
         ({"argv": ["/bin/true", "a\0b"]}, errno.EINVAL, "null"),
         ({"argv": ["/bin/true"], "cwd": "/no/such/place"}, errno.ENOENT, "cwd /no/such/place: No such file"),
         ({"argv": ["/bin/true", "x" * 3_000_000]}, errno.E2BIG, "too long"),
-        ({"argv": ["/bin/true"], "user": "nobody-like-this"}, errno.ENOENT, "user nobody-like-this: there is no such user"),
-        ({"argv": ["/bin/true"], "group": "no-such-group"}, errno.ENOENT, "group no-such-group: there is no such group"),
-        ({"argv": ["/bin/true"], "limits": {"nonsense": 1}}, errno.EINVAL, "limits: this system knows no limit nonsense"),
+        ({"argv": ["/bin/true"], "user": "nobody-x"}, errno.ENOENT, "user nobody-x: there is no such user"),
+        ({"argv": ["/bin/true"], "group": "no-such"}, errno.ENOENT, "group no-such: there is no such group"),
+        ({"argv": ["/bin/true"], "limits": {"no": 1}}, errno.EINVAL, "limits: this system knows no limit no"),
         ({"argv": ["/no/such"], "nice": 1}, errno.ENOENT, "/no/such: no such program"),
-        ({"argv": ["no-such"], "nice": 1}, errno.ENOENT, "no-such: no such program in PATH"),
+        ({"argv": ["no-such"], "nice": 1}, errno.ENOENT, "no-such: no such program in its PATH"),
     ],
 )
-def test_failures(brain: Brain, more: dict[str, object], number: int, said: str) -> None:
+def test_failures(brain: Brain, more: dict[str, Any], number: int, said: str) -> None:
     for name, text in (("no-shebang", "echo"), ("lost-interpreter", "#!/no/such/interpreter\n")):
         (brain.folder / name).write_text(text)
         (brain.folder / name).chmod(0o755)
@@ -165,7 +166,7 @@ def descriptors(pid: int) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("more", [{}, {"nice": 1}])
-def test_descriptors_of_every_kind_of_child(brain: Brain, more: dict[str, object]) -> None:
+def test_descriptors_of_every_kind_of_child(brain: Brain, more: dict[str, Any]) -> None:
     for name in ("a", "b", "c"):
         brain.spawn(name, "/bin/sleep", "1000", **more)
     pid = brain.spawn("d", "/bin/sleep", "1000", **more)
@@ -220,7 +221,8 @@ def test_out_of_descriptors(make: MakeBrain) -> None:
 def test_notify(brain: Brain) -> None:
     """READY, STATUS and a MAINPID that is not of the worker."""
     script = (
-        "import os, socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); a = os.environ['NOTIFY_SOCKET'];"
+        "import os, socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
+        "a = os.environ['NOTIFY_SOCKET'];"
         "s.sendto(b'READY=1\\nSTATUS=up\\nMAINPID=1', a); [s.sendto(b'WATCHDOG=1', a) for _ in range(500)];"
         "s.sendto(b'MAINPID=%d' % os.getpid(), a); time.sleep(1000)"
     )
@@ -244,7 +246,7 @@ def test_upward(make: MakeBrain, tmp_path: Path) -> None:
     with service:
         brain = make(environ={"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "400000"}).start()
         brain.commit({"op": "ready"}, {"op": "status", "text": "3 workers"})
-        said = set()
+        said: set[str] = set()
         while not {"READY=1", "STATUS=3 workers", "WATCHDOG=1"} <= said:
             # The pongs between are what WATCHDOG=1 stands for.
             brain.frame("ping")

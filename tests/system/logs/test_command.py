@@ -180,6 +180,7 @@ def test_until_the_tree_has_ended(tree: Tree) -> None:
 
 
 def _readable(process: subprocess.Popen[bytes]) -> list[object]:
+    assert process.stdout is not None
     return list(select.select([process.stdout], [], [], 0)[0])
 
 

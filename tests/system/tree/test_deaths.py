@@ -83,7 +83,7 @@ def test_all_three_killed_then_the_next_start_sweeps_and_says_so(tree: MakeTree)
         wait_gone(pid)
     t.keeper.wait(5)
     orphans = [pid for pid in pids if pid not in own]
-    assert all(map(lives, orphans))
+    assert all(map(lives, names.values()))
     t.start()
     t.wait("plain", "stubborn", "parent", "first", "second")
     assert not [pid for pid in orphans if lives(pid)]

@@ -225,6 +225,57 @@ def test_instances_made_at_run_time_are_carried_into_a_new_plan(good: Good) -> N
         config.program(new, "nobody")
 
 
+def test_an_instance_that_a_new_template_does_not_fit_stays_as_it_was(good: Good) -> None:
+    text = "[supervisors.s]\nstrategy = 'simple_one_for_one'\nchildren = 't'\n[workers.t]\ncommand = 'x ${self.instance}'\n"
+    old = good(text)
+    settings, _ = config.template(old, "s", "abc")
+    old.workers[settings.name] = settings
+    new = good(text + "nice = '${self.instance}'\n")
+    config.carry(old, new)
+    assert new.workers["t@abc"] == settings
+    assert config.program(new, "t@3").nice == 3
+    with pytest.raises(config.Held, match="must be a whole number"):
+        config.program(new, "t@xyz")
+
+
+def test_a_hold_ends_when_the_env_file_has_the_variable(good: Good, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("")
+    plan = good(
+        """
+        [tree]
+        env_file = ".env"
+        [defaults]
+        env = { NAME = "${self.name}" }
+        [workers.w]
+        instances = 2
+        command = "x ${TOKEN} ${self.instance}"
+        nice = "${NICE:-1}"
+        [supervisors.s]
+        strategy = "simple_one_for_one"
+        children = "t"
+        [workers.t]
+        command = "y ${TOKEN}"
+        """
+    )
+    settings, _ = config.template(plan, "s", "i", ["arg"])
+    plan.workers[settings.name] = settings
+    plan = msgspec.json.decode(msgspec.json.encode(plan), type=config.Plan)
+    for name in ("w@2", "t@i"):
+        assert not config.is_static(plan, name)
+        with pytest.raises(config.Held, match="env TOKEN is not set"):
+            config.program(plan, name)
+    # What is edited beside it waits for a reload.
+    (tmp_path / "tree.toml").write_text("broken")
+    (tmp_path / ".env").write_text("TOKEN='a b'\n")
+    made = config.program(plan, "w@2")
+    assert made.argv == ("x", "a b", "2")
+    assert made.env == {"TOKEN": "a b", "NAME": "w@2"}
+    assert config.program(plan, "t@i").argv == ("y", "a b", "arg")
+    (tmp_path / ".env").write_text("TOKEN=x\nNICE=high\n")
+    with pytest.raises(config.Held, match=r"workers.w.nice: must be a whole number"):
+        config.program(plan, "w@1")
+
+
 def test_variables_that_are_no_text_do_not_harm(tmp_path: Path) -> None:
     (tmp_path / "tree.toml").write_text("[workers.a]\ncommand = 'x ${ODD}'\n")
     plan = config.load([str(tmp_path / "tree.toml")], {"ODD": "\udcff"})

@@ -88,9 +88,9 @@ class Shell:
         self.stopping.pop(path, None)
         self.tell(ev.StartIgnored(path, self.spawning.pop(path), held))
 
-    def exited(self, path: str, exit: ev.Exit = CRASH) -> None:
+    def exited(self, path: str, how: ev.Exit = CRASH) -> None:
         self.stopping.pop(path, None)
-        self.tell(ev.ChildExited(path, self.living.pop(path), exit))
+        self.tell(ev.ChildExited(path, self.living.pop(path), how))
 
     def ready(self, path: str) -> None:
         self.tell(ev.ChildReady(path, self.living[path]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
@@ -22,8 +22,7 @@ from supervisor_tree.core.spec import (
     SupervisorSpec,
     WorkerSpec,
 )
-
-from tests.unit.core.shell import CRASH, DONE, TERM, Shell
+from tests.unit.core.shell import CRASH, DONE, TERM, Shell, waits
 
 NAMES = "abcdefgh"
 LADDERS = st.sampled_from([Backoff(), Backoff(first=0.0, initial=1.0, factor=2.0, max=8.0, reset=60.0, jitter=0.1)])
@@ -32,7 +31,7 @@ LADDERS = st.sampled_from([Backoff(), Backoff(first=0.0, initial=1.0, factor=2.0
 @st.composite
 def workers(draw: Any, name: str, earlier: tuple[str, ...], significant: bool) -> WorkerSpec:
     restart = draw(st.sampled_from(Restart))
-    needs = ()
+    needs: tuple[Need, ...] = ()
     if earlier and draw(st.integers(0, 4)) == 0:
         needs = (Need(draw(st.sampled_from(earlier)), draw(st.sampled_from(Level))),)
     told = draw(st.booleans())
@@ -112,11 +111,11 @@ class AnyTree(RuleBasedStateMachine):
                 self.shell.ignored(path, "require env X")
 
     @precondition(lambda self: self.shell.living)
-    @rule(draw=st.integers(0, 99), exit=st.sampled_from([CRASH, CRASH, DONE, TERM]))
-    def any_exit(self, draw: int, exit: ev.Exit) -> None:
-        self.shell.exited(self.pick(draw, self.shell.living), exit)
+    @rule(draw=st.integers(0, 99), how=st.sampled_from([CRASH, CRASH, DONE, TERM]))
+    def any_exit(self, draw: int, how: ev.Exit) -> None:
+        self.shell.exited(self.pick(draw, self.shell.living), how)
 
-    @precondition(lambda self: set(self.shell.stopping) & set(self.shell.living))
+    @precondition(lambda self: bool(set(self.shell.stopping) & set(self.shell.living)))
     @rule(draw=st.integers(0, 99))
     def obeyed(self, draw: int) -> None:
         self.shell.exited(self.pick(draw, set(self.shell.stopping) & set(self.shell.living)), TERM)
@@ -186,6 +185,7 @@ class AnyTree(RuleBasedStateMachine):
         shell.requests += 1
         request = f"r{shell.requests}"
         shell.asked.add(request)
+        shell.wished_down.discard(f"{sup}/{name}")
         if shell.node(sup).is_simple:
             shell.tell(ev.StartChildCalled(request, sup, instance=name))
         else:
@@ -203,12 +203,9 @@ class AnyTree(RuleBasedStateMachine):
 
     # What must hold.
 
-    @rule()
-    def take_over(self) -> None:
-        self.shell.take_over()
-
     @invariant()
     def what_is_written_is_what_is(self) -> None:
+        """At any point: whoever takes over from what was written down has the same tree, and goes on with it."""
         if hasattr(self, "shell"):
             self.shell.take_over()
 
@@ -218,8 +215,9 @@ class AnyTree(RuleBasedStateMachine):
         shell = self.shell
         if shell.ended is None:
             shell.settle()
-            pending = shell.asked - shell.replies.keys()
-            assert not pending, f"{pending} never end: {shell.tree.operations}"
+        if shell.ended is None:
+            for request in shell.asked - shell.replies.keys():
+                assert waits(shell, request), f"{request} never ends: {shell.tree.operations[request]}"
             shell.tell(ev.ShutdownRequested("bye"))
             shell.asked.add("bye")
             shell.answer()
@@ -245,15 +243,18 @@ def _changed(draw: Any, spec: SupervisorSpec) -> SupervisorSpec:
                 children.append(SupervisorSpec(name=child.name, children=(WorkerSpec(name=f"{child.name}i"),)))
             case _:
                 children.append(_changed(draw, child) if isinstance(child, SupervisorSpec) else child)
-    if draw(st.booleans()) and all(child.name != "n" for child in children):
-        children.insert(0, WorkerSpec(name="n"))
+    new = f"{spec.name}n"
+    if draw(st.booleans()) and all(child.name != new for child in children):
+        children.insert(0, WorkerSpec(name=new))
     return replace(spec, children=tuple(children))
 
 
 TestAnyTree = AnyTree.TestCase
 TestAnyTree.settings = settings(
-    max_examples=150,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    # Shrinking a history of a whole tree takes minutes: the seed is printed, shrink by hand.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
