@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from supervisor_tree.cli.errors import FAILED, USAGE, CommandError, did_you_mean, report
 from supervisor_tree.cli.parser import WITH_VALUE, Parser, overview, take_command
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
 
 COMMANDS = {
     "start": ("start", "run the tree in the foreground", "supervisor-tree start -c tree.toml --logs"),
@@ -30,40 +27,44 @@ COMMANDS = {
 _SIGINT, _SIGPIPE = 128 + 2, 128 + 13
 
 
-def main() -> NoReturn:
-    """The program: run its command line and exit.
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit status. Never raises for what a user can do wrong.
 
-    Without taking the interpreter apart, which would be a sixth of the time of a `ctl status`.
+    Without ``argv`` it is the program: it ends here, and does not take the interpreter apart first, which is a sixth
+    of the time of a `ctl status`.
     """
-    status = main_of(sys.argv[1:])
-    sys.stderr.flush()
-    os._exit(status)
+    status = _status_of(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # whoever read it may have gone
+                stream.flush()
+        os._exit(status)
+    return status
 
 
-def main_of(argv: list[str]) -> int:
-    """Run one command line and return its exit status. Never raises for what a user can do wrong."""
-    own = argv[: argv.index("--")] if "--" in argv else argv
+def _status_of(argv: list[str]) -> int:
+    as_json = "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
     try:
-        status = run(argv)
+        try:
+            status = run(argv)
+        except SystemExit as end:  # argparse's --help
+            status = end.code if isinstance(end.code, int) else FAILED
         sys.stdout.flush()
     except CommandError as error:
-        return report(error, "--json" in own)
+        return report(error, as_json)
     except KeyboardInterrupt:
         return _SIGINT
     except BrokenPipeError:
-        _mute_stdout()
         return _SIGPIPE
     except OSError as error:
         if error.filename is None:
             raise
-        return report(CommandError("failed", f"{error.filename}: {error.strerror}"), "--json" in own)
-    except SystemExit as end:  # argparse's --help
-        return end.code if isinstance(end.code, int) else FAILED
+        return report(CommandError("failed", f"{error.filename}: {error.strerror}"), as_json)
     return status
 
 
 def run(argv: list[str]) -> int:
-    """`main_of` without its care for errors."""
+    """`main` without its care for errors."""
     command, argv = take_command(argv, COMMANDS, "supervisor-tree")
     if command is None:
         return _overview(argv)
@@ -104,10 +105,3 @@ def _overview(argv: list[str]) -> int:
         raise CommandError("usage", f"unknown option {unknown[0]}", did_you_mean(unknown[0], known))
     print(text, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else USAGE
-
-
-def _mute_stdout() -> None:
-    # whoever read our output has gone: the interpreter's own flush at exit must not complain
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)

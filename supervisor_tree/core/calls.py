@@ -89,7 +89,7 @@ def terminate_stopping(tree: Tree, child: Node, call: TerminateChildCalled) -> N
     stopping.join(tree, child, Then.STAY)
 
 
-def terminate_restarting(tree: Tree, child: Node, call: TerminateChildCalled) -> None:
+def cancel_retry(tree: Tree, child: Node, call: TerminateChildCalled) -> None:
     """The retry is cancelled."""
     tree.enter(child, State.DOWN)
     tree.reply(call.request, "ok")

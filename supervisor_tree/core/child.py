@@ -40,13 +40,13 @@ from supervisor_tree.core import events as ev
 from supervisor_tree.core.calls import (
     already_present,
     already_started,
+    cancel_retry,
     delete,
     restart,
     restarting,
     running,
     terminate,
     terminate_down,
-    terminate_restarting,
     terminate_stopping,
 )
 from supervisor_tree.core.facts import Fact
@@ -338,14 +338,14 @@ _CALLS = frozenset({ev.StartChildCalled, ev.TerminateChildCalled, ev.RestartChil
 # fmt: off
 _ROWS: dict[type, tuple[Rule, Rule, Rule, Rule, Rule]] = {
     # The tree: about the root.
-    #                       down             starting         up               stopping         restarting
+    #                        down             starting         up               stopping         restarting
     ev.TreeStarted:       (start_root,      nothing,         nothing,         nothing,         nothing),
     ev.ShutdownRequested: (shut_down,       shut_down,       shut_down,       shut_down,       shut_down),
     ev.WishesRestored:    (wishes_restored, wishes_restored, wishes_restored, wishes_restored, wishes_restored),
     ev.Reconfigured:      (reconfigured,    reconfigured,    reconfigured,    reconfigured,    reconfigured),
     ev.Cancelled:         (cancelled,       cancelled,       cancelled,       cancelled,       cancelled),
     # Processes: about a worker, or a supervisor where the shell is asked for its start.
-    #                   down           starting            up              stopping                restarting
+    #                    down           starting            up              stopping                restarting
     ev.ChildSpawned:  (nothing,       child_spawned,      nothing,        spawned_while_stopping, nothing),
     ev.SpawnFailed:   (nothing,       spawn_failed,       nothing,        never_started,          nothing),
     ev.StartIgnored:  (nothing,       start_ignored,      nothing,        never_started,          nothing),
@@ -356,16 +356,16 @@ _ROWS: dict[type, tuple[Rule, Rule, Rule, Rule, Rule]] = {
     ev.GateOpened:    (gate_opened,   nothing,            nothing,        nothing,                nothing),
     ev.TimerFired:    (try_once_more, nothing,            time_is_up,     stop_takes_too_long,    try_again),
     # Operators.
-    #                      down        starting       up             stopping        restarting
+    #                       down        starting       up             stopping        restarting
     ev.StopRequested:    (stop_down,  stop_alive,    stop_alive,    stop_stopping,  stop_restarting),
     ev.StartRequested:   (start_down, start_alive,   start_alive,   start_stopping, start_restarting),
     ev.RestartRequested: (start_down, restart_alive, restart_alive, start_stopping, start_restarting),
     ev.HoldRequested:    (hold_down,  hold_alive,    hold_alive,    hold_alive,     hold_restarting),
     ev.ReleaseRequested: (release,    release,       release,       release,        release),
     # OTP's calls: about a child that is in the list.
-    #                          down             starting         up               stopping            restarting
+    #                           down             starting         up               stopping            restarting
     ev.StartChildCalled:     (already_present, already_started, already_started, already_started,    already_present),
-    ev.TerminateChildCalled: (terminate_down,  terminate,       terminate,       terminate_stopping, terminate_restarting),
+    ev.TerminateChildCalled: (terminate_down,  terminate,       terminate,       terminate_stopping, cancel_retry),
     ev.RestartChildCalled:   (restart,         running,         running,         running,            restarting),
     ev.DeleteChildCalled:    (delete,          running,         running,         running,            restarting),
 }

@@ -123,7 +123,7 @@ def _restart(tree: Tree, operation: Operation, node: Node) -> None:
     elif node.state in (State.STARTING, State.UP):
         operations.expect(tree, operation, node.path, "start", node.incarnation)
         stopping.stop(tree, node, Then.RESTART)
-    elif node.state is State.DOWN and node.gate is not None and gates.startable(tree, node) and supervising.may_start(node):
+    elif node.gate is not None and gates.startable(tree, node) and supervising.may_start(node):
         starting.start(tree, node)
 
 

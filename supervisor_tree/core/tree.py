@@ -204,7 +204,7 @@ class Tree:
     # For the rooms of the core: the shape of the tree.
 
     def add(self, sup: Node, spec: ChildSpec, rank: int, *, own: bool = False) -> Node:
-        """A new child, down, with what is declared below it. ``own``: its supervisor's specification doesn't name it."""
+        """A new child, down, with what is declared below it. ``own``: its supervisor's list does not name it."""
         return self._plant(sup, spec, rank, own=own)
 
     def _plant(self, sup: Node | None, spec: ChildSpec, rank: int, *, own: bool) -> Node:

@@ -118,15 +118,16 @@ class Reaper:
     def _left(self, child: Child) -> bool:
         if child.rest and not means.orphans_come_to_us:
             child.rest = {pid: start for pid, start in child.rest.items() if _lives(pid, start)}
-        if child.rest or child.command is not None:
-            return True
+        left = bool(child.rest) or child.command is not None
+        if child.emptied:
+            return left
         try:
             os.killpg(child.pid, 0)
         except ProcessLookupError:
-            return False
+            child.emptied = True
         except PermissionError:
             return True
-        return True
+        return left or not child.emptied
 
     def finish(self, child: Child) -> None:
         """Nothing is left of it (or nobody waits for what is): forget and report it."""

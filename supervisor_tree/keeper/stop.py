@@ -91,6 +91,8 @@ class Stopper:
 
     def members(self, child: Child) -> list[Process]:
         """Living members of a group or session whose leader is gone: a full walk."""
+        if child.emptied:
+            return []
         return [
             each
             for each in means.processes()

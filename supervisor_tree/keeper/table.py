@@ -24,6 +24,7 @@ class Child:
         "command",
         "deadline",
         "end",
+        "emptied",
         "env",
         "failure",
         "inc",
@@ -63,6 +64,8 @@ class Child:
         self.timer: Timer | None = None
         self.end: dict[str, Any] | None = None
         """How the leader ended; None while it lives."""
+        self.emptied = False
+        """Its group was seen empty after its leader's end: from then on the number may be another's."""
         self.rest: dict[int, int] = {}
         """Adopted processes that belong to it and live: pid → start time."""
         self.lineage: dict[int, int] = {}

@@ -124,7 +124,7 @@ class Spawning:
     async def _look_again(self, path: str) -> None:
         shell = self._shell
         self._retries.pop(path, None)
-        if not shell.directory.has(path) or shell.directory.node(path).status != "held":
+        if not shell.directory.has(path) or not self._held(path):
             return
         try:
             await shell.loop.run_in_executor(None, self._make, shell.bare(path))
@@ -143,8 +143,13 @@ class Spawning:
     def resume(self) -> None:
         """After a root's death: look again at what holds children, which was a timer of the old root's."""
         for path in self._shell.directory.workers_below("root"):
-            if self._shell.directory.node(path).status == "held":
+            if self._held(path):
                 self.watch_gate(path)
+
+    def _held(self, path: str) -> bool:
+        """Held by what its start needs, not by an operator."""
+        node = self._shell.directory.node(path)
+        return node.status == "held" and node.wish == "up"
 
     def _make(self, name: str) -> dict[str, Any]:
         shell = self._shell

@@ -44,7 +44,7 @@ def parents(scenario: dict[str, Any]) -> dict[str, tuple[str, bool]]:
 
 
 def canonical(events: list[Event], above: dict[str, tuple[str, bool]]) -> list[Event]:
-    """The two concurrent cases in order of id: stops of a simple supervisor's children, and of a killed supervisor's."""
+    """The two concurrent cases by id: stops of a simple supervisor's children, and of a killed supervisor's."""
     rest, out = list(events), []
     while rest:
         first = rest.pop(0)

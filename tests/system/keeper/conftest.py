@@ -370,7 +370,7 @@ MakeBrain = Callable[..., Brain]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[MakeBrain]:
-    """``make(ping=1, …)``: a keeper (not started) with these limits; ``environ``, ``logger``: its environment, logger argv."""
+    """``make(ping=1, …)``: a keeper (not started) with these limits; ``environ``, ``logger``: for it and its logger."""
     made: list[Brain] = []
 
     def build(

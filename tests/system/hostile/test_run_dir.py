@@ -1,0 +1,93 @@
+"""The run directory: 0700, ours, no link; else it is refused before anything is started."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeTree
+from tests.support.tree import Tree
+
+ONE = """
+    [tree]
+    run_dir = "run"
+    [workers.a]
+    command = "sleep 1000"
+"""
+
+
+def refused(t: Tree, told: str) -> None:
+    t.start(wait=False)
+    assert t.wait_end() == 1
+    assert "run_dir" in t.output()
+    assert told in t.output()
+    assert "Traceback" not in t.output()
+    assert not t.processes()
+
+
+def test_modes(tree: MakeTree) -> None:
+    t = tree(ONE)
+    t.wait("a")
+    run = t.dir / "run"
+    assert t.run_dir == run
+    assert stat.S_IMODE(run.stat().st_mode) == 0o700
+    assert stat.S_IMODE((run / "control").stat().st_mode) == 0o700
+    assert stat.S_IMODE(t.state_dir.stat().st_mode) == 0o700
+    for file in t.state_dir.rglob("*"):
+        assert not stat.S_IMODE(file.lstat().st_mode) & 0o077, file
+
+
+@pytest.mark.parametrize("inner", ["", "control"])
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
+def test_open_to_others(tree: MakeTree, inner: str, mode: int) -> None:
+    t = tree(ONE, start=False)
+    made = t.dir / "run" / inner
+    (t.dir / "run").mkdir(0o700)
+    made.mkdir(0o700, exist_ok=True)
+    made.chmod(mode)
+    refused(t, "open to others")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("inner", ["", "control"])
+def test_somebody_elses(tree: MakeTree, inner: str) -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs to be root to give a folder away")
+    t = tree(ONE, start=False)
+    (t.dir / "run").mkdir(0o700)
+    made = t.dir / "run" / inner
+    made.mkdir(0o700, exist_ok=True)
+    os.chown(made, 65534, 65534)
+    refused(t, "belongs to user id 65534")
+
+
+@pytest.mark.parametrize("inner", ["", "control"])
+def test_a_link(tree: MakeTree, tmp_path: Path, inner: str) -> None:
+    t = tree(ONE, start=False)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(0o700)
+    if inner:
+        (t.dir / "run").mkdir(0o700)
+    (t.dir / "run" / inner).symlink_to(elsewhere)
+    refused(t, "no folder of ours")
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_file(tree: MakeTree) -> None:
+    t = tree(ONE, start=False)
+    (t.dir / "run").write_text("")
+    refused(t, "no folder of ours")
+
+
+def test_a_client_does_not_talk_to_somebody_elses_socket(tree: MakeTree) -> None:
+    """A forged run.json must not lead a client, and what it asks for, to another one's socket."""
+    t = tree(ONE)
+    t.wait("a")
+    (t.dir / "run").chmod(0o777)
+    told = t.ctl("status", status=None)
+    assert "Traceback" not in told
+    (t.dir / "run").chmod(0o700)
+    t.ctl("status")
