@@ -1,4 +1,4 @@
-"""How much the configuration takes: import, load of N workers, program of each. Prints medians in milliseconds of CPU."""
+"""How much the configuration takes: import, load of N workers, program of each. Prints medians, ms of CPU."""
 
 from __future__ import annotations
 

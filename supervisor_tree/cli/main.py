@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
 from supervisor_tree.cli.errors import FAILED, USAGE, CommandError, did_you_mean, report
 from supervisor_tree.cli.parser import WITH_VALUE, Parser, overview, take_command
@@ -35,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     status = _status_of(sys.argv[1:] if argv is None else argv)
     if argv is None:
+        from contextlib import suppress
+
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):  # whoever read it may have gone
                 stream.flush()

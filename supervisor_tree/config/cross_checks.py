@@ -82,7 +82,7 @@ def check_logs(loader: Loader) -> None:
             if log is None:
                 continue
             for key, file in (("file", log.file), ("stderr", log.stderr)):
-                if file is None or MARK in file or (key == "stderr" and file == log.file):
+                if file is None or MARK in file or file == "/dev/null" or (key == "stderr" and file == log.file):
                     continue
                 # The default's path is normal already, and there can be thousands of it.
                 path = file if file.startswith(own) else os.path.normpath(file)

@@ -109,6 +109,9 @@ def listens(settings: WorkerSettings) -> bool:
 def log_fields(log: LogSettings) -> dict[str, Any]:
     """A log as the keeper's effect has it. One file named twice is one pipe, so that the order is exact."""
     limits = {"max_size": log.max_size, "keep": log.keep, "max_age": log.max_age, "on_full": log.on_full}
+    if log.file.startswith("/dev/"):
+        # A device is no file: to rotate it would be to rename it away from everybody.
+        limits |= {"max_size": 0, "max_age": None}
     merge = log.stderr is not None and os.path.normpath(log.stderr) == os.path.normpath(log.file)
     err = None if log.stderr is None or merge else {"path": log.stderr, **limits}
     return {"out": {"path": log.file, **limits}, "err": err, "merge": merge}

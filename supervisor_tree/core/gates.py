@@ -77,7 +77,7 @@ def close(tree: Tree, node: Node, gate: Gate, waits_for: str | None) -> None:
     if node.gate is gate and node.gate_for == waits_for:
         return
     forget(tree, node)
-    node.gate, node.gate_for = gate, waits_for
+    node.gate, node.gate_for, node.since = gate, waits_for, tree.now
     if gate is Gate.WAITING and waits_for is not None:
         tree.waiters.setdefault(waits_for, {})[node.path] = None
     tree.touch(node)

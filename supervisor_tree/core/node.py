@@ -56,7 +56,7 @@ class Gate(StrEnum):
     """Its supervisor gave up because of it, and holds (`on_give_up`): until an operator's start."""
 
 
-class Walk(Struct):
+class Walk(Struct, omit_defaults=True):
     """A pass over a supervisor's children, one after the other, begun and not yet through.
 
     A stop goes from the last rank down to ``first``, a start from ``first`` up; ``cursor`` is the rank

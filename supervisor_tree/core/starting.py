@@ -56,7 +56,7 @@ def spawned(tree: Tree, node: Node, pid: int) -> None:
 
 def ready(tree: Tree, node: Node) -> None:
     node.ready = True
-    node.ready_at = tree.now
+    node.ready_at = node.since = tree.now
     tree.disarm(node, "ready")
     tree.moved(node)
 

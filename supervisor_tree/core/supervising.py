@@ -13,7 +13,7 @@ from supervisor_tree.core import backoff, gates, operations, rounds, starting, s
 from supervisor_tree.core.events import Exit
 from supervisor_tree.core.facts import Fact
 from supervisor_tree.core.node import Gate, Node, State
-from supervisor_tree.core.spec import AutoShutdown, Restart, Strategy
+from supervisor_tree.core.spec import AutoShutdown, Restart, Strategy, SupervisorSpec
 
 if TYPE_CHECKING:
     from supervisor_tree.core.tree import Tree
@@ -92,7 +92,7 @@ def ended(tree: Tree, child: Node, how: Exit) -> None:
     sup = child.parent
     operations.failed(tree, child, f"ended: {how.reason}")
     if sup is None:
-        tree.end(child.ending or "killed", child.cause)
+        tree.end(child.ending or "killed", _first_cause(tree, child))
         return
     restart = child.spec.restart
     if sup.state is State.STOPPING or (sup.walk is not None and sup.walk.covers(child.rank)):
@@ -119,6 +119,14 @@ def ended(tree: Tree, child: Node, how: Exit) -> None:
 def _leaves(child: Node) -> bool:
     """Whether a child that ended for good leaves OTP's list of children."""
     return child.is_temporary or (child.parent is not None and child.parent.is_simple)
+
+
+def _first_cause(tree: Tree, sup: Node) -> str | None:
+    """The worker because of which a supervisor ended by itself, through however many supervisors."""
+    cause = sup.cause
+    while cause is not None and cause in tree.nodes and tree.nodes[cause].cause is not None:
+        cause = tree.nodes[cause].cause
+    return cause
 
 
 def _ended_for_good(child: Node, how: Exit) -> None:
@@ -195,6 +203,7 @@ def decide(tree: Tree, child: Node) -> None:
     elif delay > 0:
         rounds.wait(tree, child, delay)
     else:
+        tree.note("restart_scheduled", child, {"delay": 0.0, "attempt": child.attempt, "at": tree.now})
         starting.start(tree, child)
 
 
@@ -221,6 +230,7 @@ def give_up(tree: Tree, sup: Node, child: Node) -> None:
     if child.state is State.RESTARTING:
         tree.enter(child, State.DOWN)
     sup.ending, sup.cause = "gave_up", child.path
+    sup.reason = f"gave up because of {child.name}: {too_many(spec)}"
     sup.owed = climb(tree, child)
     if sup.parent is not None:
         tree.note("escalated", sup.parent, {"child": sup.path})
@@ -233,13 +243,13 @@ def _hold_failed(tree: Tree, sup: Node, child: Node) -> None:
     assert sup.window is not None
     sup.window.forgive(child.name)
     tree.touch_window(sup)
-    reason = f"more than {spec.intensity} restarts in {spec.period:g} s"
+    reason = too_many(spec)
     tied = tied_to(child)
     for one in tied:
         one.failed = True
         if one.state is State.RESTARTING:
             tree.enter(one, State.DOWN)
-        gates.close(tree, one, Gate.FAILED, reason if one is child else f"tied to {child.name}")
+        gates.close(tree, one, Gate.FAILED, reason if one is child else tied_words(child))
         operations.failed(tree, one, reason)
         tree.moved(one)
     if sup.is_ordered:
@@ -247,6 +257,14 @@ def _hold_failed(tree: Tree, sup: Node, child: Node) -> None:
     if not isinstance(spec.on_give_up, str) and not child.tried:
         child.tried = True
         tree.arm(child, "again", tree.now + spec.on_give_up)
+
+
+def too_many(spec: SupervisorSpec) -> str:
+    return f"more than {spec.intensity} restarts in {spec.period:g} s"
+
+
+def tied_words(child: Node) -> str:
+    return f"tied to {child.name}"
 
 
 def tied_to(child: Node) -> list[Node]:
@@ -268,6 +286,7 @@ def _auto_shutdown(tree: Tree, sup: Node, child: Node) -> None:
     ):
         return
     sup.ending, sup.cause = "auto_shutdown", child.path
+    sup.reason = f"ended with {child.name}"
     tree.note("auto_shutdown", sup, {"child": child.path})
     stopping.end(tree, sup)
 

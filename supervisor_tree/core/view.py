@@ -129,9 +129,9 @@ def _supervisor(tree: Tree, one: Node, below: list[NodeView]) -> Shown:
         case State.STARTING:
             return "starting", None, None
         case State.STOPPING:
-            return "stopping", one.crash or one.ending, None
+            return "stopping", one.crash or one.reason, None
         case State.RESTARTING:
-            return "failed", one.reason or one.ending, _at(one, "restart")
+            return "failed", one.reason, _at(one, "restart")
         case State.DOWN:
             status, reason, next_attempt = _down(tree, one)
             return ("failed" if status in ("failed", "backoff") else "stopped"), reason, next_attempt
@@ -197,9 +197,9 @@ def _held_by(one: Node) -> str | None:
     above: Node | None = one
     while above is not None:
         if above.wish == "hold":
-            return _by("held", above)
+            return _by("hold", above)
         above = above.parent
-    return "held" if gates.held(one) else None
+    return "hold" if gates.held(one) else None
 
 
 def _by(word: str, one: Node) -> str:

@@ -20,7 +20,7 @@ from supervisor_tree.core.events import (
     WishWord,
 )
 from supervisor_tree.core.node import Gate, Node, State, Then
-from supervisor_tree.core.supervising import may_start, overtaken, tied_to
+from supervisor_tree.core.supervising import may_start, overtaken, tied_to, tied_words
 
 if TYPE_CHECKING:
     from supervisor_tree.core.operations import Operation
@@ -104,7 +104,11 @@ def start_down(tree: Tree, node: Node, request: StartRequested | RestartRequeste
     elif tree.ending:
         _refuse(tree, node, request, "the tree is shutting down")
     elif may_start(node):
+        tied = [one for one in tied_to(node) if one.gate is Gate.FAILED and one.gate_for == tied_words(node)]
         starting.start(tree, node)
+        for one in tied:
+            gates.forget(tree, one)
+            starting.start(tree, one)
     else:
         node.listed = True
         tree.touch(node)

@@ -250,7 +250,8 @@ class Logger:
         if not stuck:
             if self._stuck is not None:
                 self._end_of_stall()
-            if disk.watched and since is None:
+            # Only when nothing else has woken us: else writer and main thread would wake each other at each chunk.
+            if disk.watched and since is None and not ready:
                 disk.look_away()
             return
         if self._stuck is None:

@@ -58,8 +58,8 @@ def test_a_broken_file_is_refused_with_every_error(tree: MakeTree) -> None:
     t = tree("[workers.a]\ncomand = 1\n[workers.b]\ncommand = 1\n", start=False)
     refused = run(t, "start")
     assert refused.returncode == 2
-    assert f"{t.file}:2: workers.a.comand: " in refused.stderr
-    assert f"{t.file}:4: workers.b.command: " in refused.stderr
+    assert "tree.toml:2: workers.a.comand: " in refused.stderr
+    assert "tree.toml:4: workers.b.command: " in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (t.state_dir / "lock").exists()
 

@@ -208,8 +208,9 @@ WRONG_ARGS: list[dict[str, Any]] = [
     {"reason": ["x"], "names": ["b"]},
 ]
 COMMANDS = (
-    "tree why describe signal reload_names events wait add remove cancel logs_info exec_info nonsense __class__ status"
-).split()
+    *("tree", "why", "describe", "signal", "reload_names", "events", "wait", "add", "remove", "cancel"),
+    *("logs_info", "exec_info", "nonsense", "__class__", "status"),
+)
 
 
 def test_wrong_arguments_get_an_error_each(besieged: Tree) -> None:
@@ -345,7 +346,7 @@ def test_the_run_directory_deleted_under_it(tree: MakeTree) -> None:
     t.wait("a", "b")
     root, pids, run_dir = t.root_pid(), t.pids(), t.run_dir
     shutil.rmtree(run_dir)
-    eventually(lambda: (run_dir / "control" / "control").exists(), "made anew", 6)
+    eventually((run_dir / "control" / "control").exists, "made anew", 6)
     assert t.root_pid() == root
     assert t.pids() == pids
     assert (run_dir.stat().st_mode & 0o777, (run_dir / "control").stat().st_mode & 0o777) == (0o700, 0o700)

@@ -330,12 +330,12 @@ class Brain:
         return [f"{each.pid} {means.command(each.pid)}" for each in means.processes_of(self.id)] if self.id else []
 
     def close(self) -> None:
-        for each in self._open:
-            each.close()
         if self.keeper is not None:
             if self.keeper.poll() is None:
                 self.keeper.kill()
             self.keeper.wait()
+        for each in self._open:
+            each.close()
         if self.id:
             eventually(lambda: not self.left(), "everything is dead", 4, failing=self._really_kill)
 

@@ -54,7 +54,10 @@ def main() -> int:
                 test.close()
                 waiting.remove(test)
                 continue
-            test.sendall(data)
+            try:
+                test.sendall(data)
+            except BrokenPipeError:
+                return 3
 
 
 if __name__ == "__main__":

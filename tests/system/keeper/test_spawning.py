@@ -216,6 +216,7 @@ def test_out_of_descriptors(make: MakeBrain) -> None:
     name = next(iter(pids))
     brain.stop(name)
     brain.event("exited", name=name)
+    assert brain.exit() == 0
 
 
 def test_notify(brain: Brain) -> None:

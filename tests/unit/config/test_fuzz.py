@@ -115,9 +115,8 @@ KEYS: dict[str, type[msgspec.Struct]] = {
     "retention.e": jobs.RetentionSettings, "checks.c": Probe, "store": jobs.StoreSettings, "alerts": jobs.AlertSettings,
     "defaults": WorkerSettings,
 }  # fmt: skip
-ALL_KEYS = sorted(
-    {key for struct in (*KEYS.values(), jobs.Stage, jobs.Step, jobs.ActivitySource) for key in options_of(struct)}
-)
+STRUCTS: list[type[msgspec.Struct]] = [*KEYS.values(), jobs.Stage, jobs.Step, jobs.ActivitySource]
+ALL_KEYS = sorted({key for struct in STRUCTS for key in options_of(struct)})
 WORDS = st.sampled_from(
     ["a", "b", "s", "j", "r", "web@1", "1s", "10", "5MB", "TERM", "permanent", "transient", "temporary", "simple_one_for_one", "rest_for_one",
      "ready", "x.log", "~/x", "?y", "http://h/", "h:1", "0 0 * * *", "@daily", "${SET}", "${ODD}", "${NONE}", "${self.instance}", "${run.time}",
