@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
+_WIDEST = 98
 WITH_VALUE = ("-c", "-t")
 """Options with a value that may stand before the command."""
 
@@ -19,12 +20,18 @@ WITH_VALUE = ("-c", "-t")
 class Parser(argparse.ArgumentParser):
     """A parser for one command; options and names may be mixed, mistakes raise `CommandError` ``usage``."""
 
-    def __init__(self, prog: str, summary: str, example: str) -> None:
+    def __init__(self, prog: str, summary: str, example: str, width: int | None = None) -> None:
+        """``width``: columns of the help text; None: what the terminal has."""
+
+        def formatter(prog: str) -> argparse.HelpFormatter:
+            # argparse makes one for each argument added; without a width each would import shutil (4 ms)
+            return argparse.RawDescriptionHelpFormatter(prog, width=width or _width(), max_help_position=28)
+
         super().__init__(
             prog=prog,
             description=summary,
             epilog=f"example:\n  {example}",
-            formatter_class=_help_formatter,
+            formatter_class=formatter,
             allow_abbrev=False,
             add_help=False,
         )
@@ -84,16 +91,11 @@ def overview(prog: str, about: str, commands: Mapping[str, tuple[str, str, str]]
     return "\n".join([*lines, "", f"`{prog} COMMAND --help` says more, with an example."])
 
 
-def _help_formatter(prog: str) -> argparse.HelpFormatter:
-    # argparse makes a formatter for each argument added; without a width each would import shutil (4 ms)
-    return argparse.RawDescriptionHelpFormatter(prog, width=_width(), max_help_position=28)
-
-
 def _width() -> int:
     try:
-        return min(100, os.get_terminal_size(1).columns - 2)
+        return min(_WIDEST, os.get_terminal_size(1).columns - 2)
     except OSError:
-        return 98
+        return _WIDEST
 
 
 def add_files(parser: argparse.ArgumentParser) -> None:

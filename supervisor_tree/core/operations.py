@@ -192,6 +192,12 @@ def _look(tree: Tree, operation: Operation, path: str) -> None:
         outlook = _outlook(tree, operation, node)
         if outlook is not False:
             settle(tree, operation, path, None if outlook is True else outlook)
+    elif item.goal == "start" and node.state is State.UP:
+        # The old incarnation still runs: a round is to restart it, or has passed it over.
+        if node.parent is not None and node.parent.walk is not None:
+            tree.stirred.add((operation.request, path))
+        else:
+            settle(tree, operation, path, "held")
 
 
 def _outlook(tree: Tree, operation: Operation, node: Node) -> bool | str:

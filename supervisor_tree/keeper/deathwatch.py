@@ -38,7 +38,9 @@ class DeathWatch:
     def proved(self) -> bool:
         """True only when the keeper is dead for certain. Never waits."""
         if self._dead_before:
-            return means.process_identity(self.keeper) != self.start
+            # Dead, but not necessarily reaped by its own parent yet.
+            seen = means.process(self.keeper)
+            return seen is None or seen.start != self.start or seen.dead
         if self._fd is not None:
             poller = select.poll()
             poller.register(self._fd, select.POLLIN)
