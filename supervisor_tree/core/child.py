@@ -283,7 +283,7 @@ def stop_takes_too_long(tree: Tree, node: Node, event: ev.TimerFired) -> None:
 
 def try_again(tree: Tree, node: Node, event: ev.TimerFired) -> None:
     if event.timer == "restart":
-        wishes.due(tree, node)
+        supervising.due(tree, node)
     elif event.timer == "retry":
         supervising.retry(tree, node)
 

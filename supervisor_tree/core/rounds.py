@@ -74,10 +74,9 @@ def _step_stop(tree: Tree, sup: Node, walk: Walk) -> None:
         index -= 1
         if child.rank < walk.first:
             break
-        if child.state is State.DOWN or (not walk.end and gates.held(child)):
-            continue
         if child.state is State.RESTARTING:
             tree.enter(child, State.DOWN)
+        if child.state is State.DOWN or (not walk.end and gates.held(child)):
             continue
         walk.cursor = child.rank
         then = Then.RESTART if walk.keep else Then.STAY

@@ -175,10 +175,21 @@ def overtaken(sup: Node, child: Node) -> bool:
 def retry(tree: Tree, child: Node) -> None:
     """The message to itself is served: the failed start is tried again, which counts."""
     assert child.parent is not None
-    if overtaken(child.parent, child):
-        tree.enter(child, State.DOWN)
-    else:
+    if gates.startable(tree, child) and not overtaken(child.parent, child):
         decide(tree, child)
+    else:
+        due(tree, child)
+
+
+def due(tree: Tree, child: Node) -> None:
+    """The delay of a child that is `State.RESTARTING` is over: it is started, and what is tied to it."""
+    sup = child.parent
+    if sup is not None and overtaken(sup, child):
+        tree.enter(child, State.DOWN)
+    elif sup is None or not sup.is_ordered:
+        starting.start(tree, child)
+    else:
+        rounds.begin(tree, child, 0.0)
 
 
 def decide(tree: Tree, child: Node) -> None:

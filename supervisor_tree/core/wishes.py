@@ -20,7 +20,7 @@ from supervisor_tree.core.events import (
     WishWord,
 )
 from supervisor_tree.core.node import Gate, Node, State, Then
-from supervisor_tree.core.supervising import may_start, overtaken, tied_to, tied_words
+from supervisor_tree.core.supervising import due, may_start, tied_to, tied_words
 
 if TYPE_CHECKING:
     from supervisor_tree.core.operations import Operation
@@ -149,17 +149,6 @@ def restart_alive(tree: Tree, node: Node, request: RestartRequested) -> None:
         rounds.begin(tree, node, 0.0, keep=True)
     else:
         stopping.stop(tree, node, Then.RESTART)
-
-
-def due(tree: Tree, node: Node) -> None:
-    """The delay of a child that is `State.RESTARTING` is over: it is started, and what is tied to it."""
-    sup = node.parent
-    if sup is not None and overtaken(sup, node):
-        tree.enter(node, State.DOWN)
-    elif sup is None or not sup.is_ordered:
-        starting.start(tree, node)
-    else:
-        rounds.begin(tree, node, 0.0)
 
 
 def _wish_up(tree: Tree, node: Node, request: StartRequested | RestartRequested) -> None:

@@ -36,7 +36,7 @@ class Effects:
             "ready": self._ready,
             "status": self._status,
         }
-        self._looked = False
+        self._stopped = False
 
     def carry_out(self, effects: list[dict[str, Any]]) -> None:
         """All of them, before the next frame is read.
@@ -44,7 +44,7 @@ class Effects:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: an effect that is none; those before it are done.
         """
-        self._looked = False
+        self._stopped = False
         since = 0
         for effect in effects:
             operation = effect["op"]
@@ -54,6 +54,9 @@ class Effects:
                 if since >= _SEND_AFTER:
                     since = 0
                     self._keeper.flush()
+        if self._stopped:
+            # Behind the stop signals, which are waited for; what is found gets its own.
+            self._keeper.adopter.look()
 
     def _spawn(self, effect: dict[str, Any]) -> None:
         keeper = self._keeper
@@ -128,9 +131,7 @@ class Effects:
         child = self._keeper.table.children.get((effect["name"], effect["inc"]))
         if child is None:
             return
-        if not self._looked:
-            self._looked = True
-            self._keeper.adopter.look()
+        self._stopped = True
         grace = effect.get("grace")
         self._keeper.stopper.request(child, None if grace is None else float(grace))
 

@@ -130,7 +130,7 @@ class Keeper:
     def flush(self) -> None:
         """Send what was gathered for root and logger, the root first: it has decisions to make."""
         self.brain.flush()
-        self.logger.flush()
+        self.logger.flush_soon()
 
     def _vouched(self) -> bool:
         vouched, self.brain.acknowledged = self.brain.acknowledged, False

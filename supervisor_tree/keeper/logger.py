@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.loop import Timer
     from supervisor_tree.keeper.table import Child
 
 _MEMO_SIZE = 64
+_SOON = 0.01
+"""Seconds that news of ends may wait for company."""
 _COMPACT_AFTER = 2000
 """Lines beyond the living ones before `keeper.log` is written anew."""
 
@@ -76,6 +79,7 @@ class LogKeeper:
         self._table_path = ""
         self._state_dir = ""
         self._first = True
+        self._later: Timer | None = None
         self._over = False
         self._draining = False
 
@@ -246,8 +250,20 @@ class LogKeeper:
         if self.peer is not None:
             self._out.append(encode(head))
 
+    def flush_soon(self) -> None:
+        """Send new pipes now, all else with them or a moment later.
+
+        Woken for each end of a child, the logger would take a processor just when the root decides what follows."""
+        if self._fds:
+            self.flush()
+        elif (self._out or self._lines) and self._later is None:
+            self._later = self._keeper.loop.later(_SOON, self.flush)
+
     def flush(self) -> None:
         """Send what was queued, in one write."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self.peer is None:
             return
         if self._lines:

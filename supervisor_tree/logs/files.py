@@ -37,6 +37,8 @@ class LogFile:
         self.limit(settings)
         self.streams: list[Stream] = []
         """Those that write here."""
+        self.attached = 0
+        """Streams whose end the main thread has not heard of."""
         self.fd = -1
         self.size = 0
         self.regular = True

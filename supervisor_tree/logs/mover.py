@@ -36,6 +36,8 @@ PATIENCE = 0.1
 """Seconds that a stream waits for the end of another's line in the same file."""
 RETRY = 1.0
 """Seconds between two tries at a disk that refused bytes."""
+_TOGETHER = 0.01
+"""Seconds for which ends of file are gathered."""
 _DRAIN = 3.0
 """Seconds that a drain may take while workers go on writing."""
 
@@ -54,6 +56,8 @@ class Mover:
         self._spills = spills
         self._held: dict[Stream, float] = {}
         self._dirty: set[LogFile] = set()
+        self._ended: dict[Stream, None] = {}
+        self._finish_at = 0.0
         self._asked: deque[Callable[[], None]] = deque()
         self._halted = False
         self.disk = Disk(lambda: tell({}))
@@ -65,7 +69,9 @@ class Mover:
     def ask(self, what: Callable[[], None]) -> None:
         """Have ``what`` called in the writer thread, in order."""
         self._asked.append(what)
-        self._waiter.wake()
+        # Behind another it is taken with that, whose asker has woken the thread.
+        if len(self._asked) == 1:
+            self._waiter.wake()
 
     def drop_all(self, streams: list[Stream]) -> bool:
         """Main thread, while the writer is stuck: throw away what these pipes hold. False: it is stuck no more."""
@@ -123,6 +129,7 @@ class Mover:
         for stream in streams:
             stream.flush = False
             self._queue(stream)
+        self._finish_ended()
         self._write_indexes()
         then()
 
@@ -157,6 +164,8 @@ class Mover:
         while True:
             while self._asked:
                 self._asked.popleft()()
+            if self._ended and time.monotonic() >= self._finish_at:
+                self._finish_ended()
             if self.disk.dropped_meanwhile:
                 # Each has to be looked at again, and to say what it lost.
                 self.disk.dropped_meanwhile = False
@@ -181,6 +190,9 @@ class Mover:
                 self._try_space()
             if self._blocked:
                 timeout = RETRY if timeout is None else min(timeout, RETRY)
+            if self._ended:
+                left = self._finish_at - time.monotonic()
+                timeout = left if timeout is None else min(timeout, left)
             if not self.disk.dropped_meanwhile:
                 self._take_events(None if timeout is None else max(0.0, timeout))
 
@@ -204,6 +216,11 @@ class Mover:
             if file.trouble is not None and (file.block or time.monotonic() < file.retry_at):
                 return self._hold_or_discard(stream)
             if file.fd < 0:
+                if not self._carry.available(stream):
+                    # Who never wrote anything gets no file.
+                    if stream.ended:
+                        self._end(stream)
+                    return False
                 self._disk(file.open)
             if file.last not in (-1, stream.kind) and not self._let_end(stream):
                 return False
@@ -403,19 +420,35 @@ class Mover:
     # Ends
 
     def _end(self, stream: Stream) -> None:
-        file = stream.file
+        """End of file. All else is done a moment later, for many at once: now, at a worker's death, the keeper and the
+        root need the processors."""
+        if stream in self._ended:
+            return
         if stream.unmarked:
             self._mark(stream)
-        if file.last == stream.kind:
-            file.last = -1
+        if stream.file.last == stream.kind:
+            stream.file.last = -1
         self._held.pop(stream, None)
         self._waiter.remove(stream)
+        if not self._ended:
+            self._finish_at = time.monotonic() + _TOGETHER
+        self._ended[stream] = None
+
+    def _finish_ended(self) -> None:
+        if not self._ended:
+            return
+        self._write_indexes()
+        ended, self._ended = self._ended, {}
+        for stream in ended:
+            self._finish_stream(stream)
+
+    def _finish_stream(self, stream: Stream) -> None:
+        file = stream.file
         self._carry.forget(stream)
         os.close(stream.fd)
         stream.fd = -1
         self._streams.pop(stream.id, None)
         file.streams.remove(stream)
-        self._write_indexes()
         self._close_unused(file)
         self._tell({"t": "ended", "stream": stream})
 

@@ -56,8 +56,10 @@ class Logger:
         self._table = Table()
         self._tree_id = os.environ.get("SUPERVISOR_TREE_ID", "")
         self._streams: dict[Any, Stream] = {}
+        self._of: dict[tuple[str, int], list[Stream]] = {}
+        """The streams of each incarnation that has not been emptied."""
         self._files: dict[str, LogFile] = {}
-        self._emptied: list[tuple[float, Stream]] = []
+        self._emptied: deque[tuple[float, Stream]] = deque()
         self._over_at: float | None = None
         """Monotonic time at which the wait for the proof of the keeper's death ends."""
         self._stuck: list[Stream] | None = None
@@ -100,7 +102,7 @@ class Logger:
 
     def _timeout(self) -> float | None:
         """Milliseconds until something is due; None when nothing is: an idle logger sleeps."""
-        due = [at for at, _ in self._emptied[:1]]
+        due = [self._emptied[0][0]] if self._emptied else []
         now = time.monotonic()
         if self._over_at is not None:
             # Where the system tells no death, asking is all there is.
@@ -175,6 +177,8 @@ class Logger:
         file = self._file(head["file"]["path"])
         file.limit(head["file"])
         stream = self._streams[head["id"]] = Stream(head, fd, file)
+        file.attached += 1
+        self._of.setdefault((stream.name, stream.inc), []).append(stream)
         self._mover.ask(lambda: self._mover.attach(stream))
 
     def _file(self, path: str) -> LogFile:
@@ -194,13 +198,13 @@ class Logger:
 
     def _await_end(self, name: str, inc: int) -> None:
         at = time.monotonic() + LEFT
-        self._emptied += [(at, s) for s in self._streams.values() if s.name == name and s.inc == inc]
+        self._emptied.extend((at, stream) for stream in self._of.pop((name, inc), ()))
 
     def _complete(self) -> None:
         """The group has been empty long enough: call the output complete and say who holds the pipe open."""
         now = time.monotonic()
         while self._emptied and self._emptied[0][0] <= now:
-            _, stream = self._emptied.pop(0)
+            _, stream = self._emptied.popleft()
             if stream.id in self._streams and not stream.reported and stream.fd >= 0:
                 self._mover.ask(
                     lambda s=stream: self._mover.flush([s], lambda: self._hear({"t": "complete", "stream": s}))  # type: ignore[misc]
@@ -214,7 +218,8 @@ class Logger:
             if kind == "ended":
                 stream = head["stream"]
                 del self._streams[stream.id]
-                if not any(other.file is stream.file for other in self._streams.values()):
+                stream.file.attached -= 1
+                if not stream.file.attached:
                     self._files.pop(stream.file.path, None)
                 self._done(stream, None)
             elif kind == "complete":
@@ -241,7 +246,9 @@ class Logger:
         """Called in the writer thread: something to say, or (empty) only to be looked at."""
         if head:
             self._said.append(head)
-        self._wake.set()
+        # Behind another it is heard with that, whose coming has been told.
+        if len(self._said) < 2:
+            self._wake.set()
 
     def _look_at_writer(self, ready: set[int]) -> None:
         disk = self._mover.disk

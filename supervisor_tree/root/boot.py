@@ -163,9 +163,12 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
     for key, value in state.items():
         if key.startswith("operation/"):
             shell.operations.load(value)
+        elif key.startswith("dropping/"):
+            shell.dropping[key.removeprefix("dropping/")] = value.decode()
     shell.table = {row[0]: row[:4] for row in hello["table"]}
     shell.journal_seq = max([shell.journal_seq, *unwritten])
     shell.note("root_replaced", None, root=os.getpid(), version=__version__, lost=hello.get("lost"))
+    shell.wishes_file.changed()  # the root before us may have died between its commit and the file
     shell.perform(shell.tree.resume(shell.loop.time()))
     shell.spawning.resume()
     for head in hello["events"]:
@@ -227,6 +230,8 @@ def _live(
         if watch.proved():
             sweep.kill_all(shell.id, shell.table.values())
         shell.close()
+        if shell.over:
+            files.remove_run_files(shell)
         return status
 
     return asyncio.run(life())
@@ -249,7 +254,7 @@ def _open_control(shell: Shell) -> None:
     workers = len(shell.directory.workers_below("root"))
     if shell.first:
         complain(
-            f"{shell.plan.name} runs: {workers} workers (keeper {shell.keeper_pid})",
+            f"{shell.plan.name} runs: {workers} worker{'' if workers == 1 else 's'} (keeper {shell.keeper_pid})",
             "look: supervisor-tree ctl status; end: ^C here, or supervisor-tree ctl shutdown",
         )
     shell.effect("ready")

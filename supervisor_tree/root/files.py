@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -63,7 +64,6 @@ def make_folders(plan: Plan) -> None:
 
 def write_run_json(shell: Shell) -> None:
     """Where this tree runs: in the state directory, in the run directory, and where `trees` looks for it."""
-    from supervisor_tree.root.rundir import parents, tree_id
     from supervisor_tree.root.shell import rfc3339
 
     plan = shell.plan
@@ -78,16 +78,32 @@ def write_run_json(shell: Shell) -> None:
         "since": rfc3339(time.time() + shell.tree.root.since - shell.loop.time()),
     }
     data = json.dumps(known, indent=1).encode() + b"\n"
-    targets = [os.path.join(plan.state_dir, "run.json"), os.path.join(shell.run_dir, "run.json")]
-    listed = parents()[0]
-    if os.path.dirname(shell.run_dir) not in parents():
-        os.makedirs(listed, 0o700, exist_ok=True)
-        targets.append(os.path.join(listed, f"{tree_id(plan.state_dir)}.json"))
-    for target in targets:
+    for target in _run_files(shell):
         try:
             replace(target, data)
         except OSError as error:
             shell.note("file_not_written", None, path=target, error=error.strerror)
+
+
+def _run_files(shell: Shell) -> list[str]:
+    from supervisor_tree.root.rundir import parents, tree_id
+
+    targets = [os.path.join(shell.plan.state_dir, "run.json"), os.path.join(shell.run_dir, "run.json")]
+    if os.path.dirname(shell.run_dir) not in parents():
+        os.makedirs(parents()[0], 0o700, exist_ok=True)
+        targets.append(os.path.join(parents()[0], f"{tree_id(shell.plan.state_dir)}.json"))
+    return targets
+
+
+def remove_run_files(shell: Shell) -> None:
+    """At a clean end: the sockets and what tells of them. A folder that somebody else put things in stays."""
+    control = os.path.join(shell.run_dir, "control")
+    for path in (*_run_files(shell), os.path.join(control, "control"), os.path.join(control, "stream")):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    for folder in (control, shell.run_dir):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def write_logs_json(shell: Shell) -> None:

@@ -72,6 +72,10 @@ class Shell:
         self.sockets: Sockets | None = None
         self.control: Control | None = None
         self.journal_seq = 0
+        self.over = False
+        """The tree has ended, and not by a death of ours or the keeper's."""
+        self.dropping: dict[str, str] = {}
+        """Workers whose output is being dropped at present, and why."""
         self.on_round: list[Callable[[], bool]] = []
         """Asked after each commit (waits); one that answers True is done."""
         self.request_shutdown: Callable[[str, str], None] = self._shutdown
@@ -182,8 +186,18 @@ class Shell:
             if kind in ("upgraded", "upgrade_refused"):
                 result = {"name": None, "ok": kind == "upgraded", "reason": event.get("why")}
                 self.end_operation(event["request"], [result])
+            if kind == "logger" and event["what"] in ("dropping", "recovered") and event.get("name"):
+                self._dropping(event["name"], event)
             fields = {key: value for key, value in event.items() if key not in ("t", "n", "kind", "name", "at")}
             self.note(f"logger_{event['what']}" if kind == "logger" else kind, event.get("name"), **fields)
+
+    def _dropping(self, name: str, event: dict[str, Any]) -> None:
+        """Shown by `status`; part of the state, since the next root hears only of changes."""
+        if event["what"] == "dropping":
+            self.dropping[name] = str(event.get("reason") or event.get("error") or "the disk is full or slow")
+        else:
+            self.dropping.pop(name, None)
+        self.state(f"dropping/{name}", self.dropping[name].encode() if name in self.dropping else None)
 
     def _notified(self, event: dict[str, Any]) -> None:
         """sd_notify: READY=1 opens the gate of those who need this worker."""
@@ -262,6 +276,7 @@ class Shell:
         status = exits.tree_status(self.directory, effect)
         self.note("tree_ended", None, why=effect.why, by=self.bare(effect.path) if effect.path else None, status=status)
         self.effect("exit", status=status)
+        self.over = True
 
     def _shutdown(self, request: str, why: str) -> None:
         self.note("shutdown_requested", None, why=why)

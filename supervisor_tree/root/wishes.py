@@ -6,6 +6,7 @@ by a thread, whole or not at all; a disk that is full is said and costs nothing 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,10 @@ def by_path(shell: Shell, wishes: Wishes) -> dict[str, tuple[WishWord, By]]:
     return found
 
 
+_TRY_AGAIN = 5.0
+"""Seconds between two attempts to write to a disk that is full."""
+
+
 class WishesFile:
     """Writes the file after a wish has changed."""
 
@@ -86,6 +91,7 @@ class WishesFile:
 
     async def _write(self) -> None:
         shell = self._shell
+        trouble: str | None = None
         while True:
             self._again = False
             data: dict[str, Any] = {
@@ -97,7 +103,15 @@ class WishesFile:
             try:
                 await shell.loop.run_in_executor(None, files.replace, _path(shell.plan.state_dir), text)
             except OSError as error:
-                shell.note("wishes_not_written", None, error=error.strerror)
+                if trouble is None:
+                    trouble = error.strerror or str(error)
+                    shell.note("wishes_not_written", None, error=trouble)
+                    shell.flush()
+                await asyncio.sleep(_TRY_AGAIN)
+                continue
+            if trouble is not None:
+                trouble = None
+                shell.note("wishes_written", None)
                 shell.flush()
             if not self._again:
                 break

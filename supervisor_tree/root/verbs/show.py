@@ -87,7 +87,7 @@ def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]
         "incarnation": view.incarnation,
         "restarts": view.restarts,
         "since": clock.text(view.since or shell.tree.root.since),
-        "reason": view.reason,
+        "reason": view.reason or _output(shell, view.name),
         "next_attempt": clock.text(view.next_attempt),
         "ready": view.ready,
         "health": _health(view),
@@ -101,6 +101,11 @@ def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]
         "period": spec.period if isinstance(spec, SupervisorSpec) else None,
         "children": [child_json(shell, child, clock, used) for child in view.children],
     }
+
+
+def _output(shell: Shell, name: str) -> str | None:
+    why = shell.dropping.get(name)
+    return None if why is None else f"output dropped: {why}"
 
 
 def _health(view: NodeView) -> str | None:
