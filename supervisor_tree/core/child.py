@@ -135,6 +135,7 @@ def _handle_request(tree: Tree, request: wishes.Request) -> None:
         elif node.wish == "up" or node.path in request.paths:
             again = isinstance(request, ev.RestartRequested) and node.alive
             operations.expect(tree, operation, node.path, "start", node.incarnation if again else -1)
+    wishes.express(tree, nodes, request)
     for node in nodes:
         TABLE[type(request)][node.state](tree, node, request)
     tree.settle()

@@ -16,7 +16,7 @@ import msgspec
 from supervisor_tree.core import gates, operations, starting, stopping, supervising
 from supervisor_tree.core.events import Reconfigured
 from supervisor_tree.core.facts import Fact
-from supervisor_tree.core.node import LAST, Node, State, Then
+from supervisor_tree.core.node import LAST, Node, State, Then, start_walk
 from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def _respecify(
         _respec_instances(tree, sup, spec)
         return
     named = {child.name: child for child in spec.children}
+    waiting = sup.is_ordered and any(child.state is State.RESTARTING for child in sup.order)
     for child in list(sup.order):
         if child.name in named:
             continue
@@ -75,7 +76,11 @@ def _respecify(
         else:
             child.own_spec = None
             _respec(tree, child, child_spec)
-    _reorder(tree, sup, spec)
+    _reorder(tree, sup, spec, added)
+    if waiting and sup.walk is None and not any(child.state is State.RESTARTING for child in sup.order):
+        # The child is gone whose delay a round waited for: the round goes on without it.
+        sup.walk = start_walk()
+        tree.tell(Fact.WALK, sup)
 
 
 def _respec(tree: Tree, node: Node, spec: ChildSpec) -> None:
@@ -131,7 +136,7 @@ def _behind(sup: Node) -> int:
     return sup.order[-1].rank + 1 if sup.order else 0
 
 
-def _reorder(tree: Tree, sup: Node, spec: SupervisorSpec) -> None:
+def _reorder(tree: Tree, sup: Node, spec: SupervisorSpec, added: list[Node]) -> None:
     """Start order is the specification's; what it doesn't name (made at run time, being removed) comes behind."""
     place = {child.name: index for index, child in enumerate(spec.children)}
     order = sorted(sup.order, key=lambda node: (place.get(node.name, len(place)), node.rank))
@@ -139,12 +144,17 @@ def _reorder(tree: Tree, sup: Node, spec: SupervisorSpec) -> None:
         return
     renamed = {node.rank: rank for rank, node in enumerate(order)}
     walk, passed = sup.walk, []
-    if walk is not None:
+    waiting = next((node for node in order if node.state is State.RESTARTING), None) if sup.is_ordered else None
+    if walk is None and waiting is not None:
+        # The round that waits for this child would start what came behind it.
+        passed = [node for node in order if node.rank > waiting.rank and renamed[node.rank] < renamed[waiting.rank]]
+    elif walk is not None:
         # A start goes on at the same child; what it had yet to come to and now lies behind it is started
         # here. A stop begins anew: what is down already does not hold it up.
         cursor = LAST if walk.task == "stop" else renamed.get(walk.cursor, walk.cursor)
         passed = [node for node in order if node.rank > walk.cursor and renamed[node.rank] < cursor]
-        walk.first = min((renamed[node.rank] for node in sup.order if node.rank >= walk.first), default=walk.first)
+        members = (node for node in sup.order if node.rank >= walk.first and node not in added)
+        walk.first = min((renamed[node.rank] for node in members), default=walk.first)
         walk.cursor = cursor
         tree.touch(sup)
         if walk.task == "stop":
@@ -155,5 +165,5 @@ def _reorder(tree: Tree, sup: Node, spec: SupervisorSpec) -> None:
             tree.touch(node)
     sup.order[:] = order
     for node in passed:
-        if node.listed and supervising.may_start(node) and node.then is None:
+        if node.listed and node.gate is None and supervising.may_start(node):
             starting.start(tree, node)

@@ -134,7 +134,8 @@ class Tree:
         agenda = self._agenda
         while agenda:
             fact, node, details = agenda.popleft()
-            REACTIONS[fact](self, node, *details)
+            if fact is Fact.GATE or self.nodes.get(node.path) is node:
+                REACTIONS[fact](self, node, *details)
         if self.stirred:
             operations.review(self)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from supervisor_tree.core import gates, operations, rounds, starting, stopping
 from supervisor_tree.core.events import (
-    By,
     HoldRequested,
     ReleaseRequested,
     RestartRequested,
@@ -39,47 +38,59 @@ def subjects(tree: Tree, request: Request, operation: Operation) -> list[Node]:
         elif isinstance(request, HoldRequested | ReleaseRequested) or not request.tied:
             found[path] = node
         else:
-            found.update((one.path, one) for one in tied_to(node))
+            # A tied restart leaves down what the operator took down.
+            again = isinstance(request, RestartRequested)
+            found.update((one.path, one) for one in tied_to(node) if one is node or one.wish == "up" or not again)
     nodes = list(found.values())
     return nodes[::-1] if isinstance(request, StopRequested) else nodes
 
 
-def wish(tree: Tree, node: Node, word: WishWord, by: By) -> None:
-    if node.wish != word:
-        tree.note("wish_changed", node, {"wish": word, "before": node.wish, "by": by.who, "why": by.why})
-    node.wish = word
-    node.by = None if word == "up" else by
-    tree.moved(node)
+def express(tree: Tree, nodes: list[Node], request: Request) -> None:
+    """Set the wish of all children of a request before anything is done about the first of them."""
+    match request:
+        case StopRequested(transient=True):
+            return
+        case StopRequested():
+            word: WishWord = "down"
+        case HoldRequested():
+            word = "hold"
+        case _:
+            word = "up"
+    for node in nodes:
+        if isinstance(request, ReleaseRequested) and node.wish != "hold":
+            continue
+        if word == "hold" and node.wish == "down" and node.state is State.DOWN and node.gate is None:
+            gates.close(tree, node, Gate.HELD, None)
+        if node.wish != word:
+            by = request.by
+            tree.note("wish_changed", node, {"wish": word, "before": node.wish, "by": by.who, "why": by.why})
+        node.wish = word
+        node.by = None if word == "up" else request.by
+        tree.moved(node)
 
 
 # Stop. A stop always wins: over a start, a delay, a crash being handled, a restart being waited for.
 
 
 def stop_down(tree: Tree, node: Node, request: StopRequested) -> None:
-    _wish_down(tree, node, request)
+    operations.superseded(tree, node, request.request)
     if node.gate is not Gate.FAILED:
         gates.forget(tree, node)
 
 
 def stop_alive(tree: Tree, node: Node, request: StopRequested) -> None:
-    _wish_down(tree, node, request)
+    operations.superseded(tree, node, request.request)
     stopping.stop(tree, node, Then.STAY)
 
 
 def stop_stopping(tree: Tree, node: Node, request: StopRequested) -> None:
-    _wish_down(tree, node, request)
+    operations.superseded(tree, node, request.request)
     stopping.join(tree, node, Then.STAY)
 
 
 def stop_restarting(tree: Tree, node: Node, request: StopRequested) -> None:
-    _wish_down(tree, node, request)
-    _leave_the_round(tree, node)
-
-
-def _wish_down(tree: Tree, node: Node, request: StopRequested) -> None:
-    if not request.transient:
-        wish(tree, node, "down", request.by)
     operations.superseded(tree, node, request.request)
+    _leave_the_round(tree, node)
 
 
 def _leave_the_round(tree: Tree, node: Node) -> None:
@@ -94,7 +105,7 @@ def _leave_the_round(tree: Tree, node: Node) -> None:
 
 
 def start_down(tree: Tree, node: Node, request: StartRequested | RestartRequested) -> None:
-    _wish_up(tree, node, request)
+    _forgive(tree, node, request)
     gates.forget(tree, node)
     sup = node.parent
     if sup is not None and not (sup.state is State.UP or sup.state is State.STARTING):
@@ -115,12 +126,12 @@ def start_down(tree: Tree, node: Node, request: StartRequested | RestartRequeste
 
 
 def start_alive(tree: Tree, node: Node, request: StartRequested) -> None:
-    _wish_up(tree, node, request)
+    _forgive(tree, node, request)
 
 
 def start_stopping(tree: Tree, node: Node, request: StartRequested | RestartRequested) -> None:
     """It is started once it is down: by the round that stops it, else at once."""
-    _wish_up(tree, node, request)
+    _forgive(tree, node, request)
     sup = node.parent
     if node.then is Then.REMOVE:
         _refuse(tree, node, request, "it is being removed")
@@ -132,14 +143,14 @@ def start_stopping(tree: Tree, node: Node, request: StartRequested | RestartRequ
 
 def start_restarting(tree: Tree, node: Node, request: StartRequested | RestartRequested) -> None:
     """Without waiting for the rest of the delay."""
-    _wish_up(tree, node, request)
+    _forgive(tree, node, request)
     if node.parent is not None and node.parent.state is State.STOPPING:
         _refuse(tree, node, request, "its supervisor is stopping")
     due(tree, node)
 
 
 def restart_alive(tree: Tree, node: Node, request: RestartRequested) -> None:
-    _wish_up(tree, node, request)
+    _forgive(tree, node, request)
     sup = node.parent
     if tree.ending or (sup is not None and sup.state is State.STOPPING):
         _refuse(tree, node, request, "its supervisor is stopping")
@@ -151,8 +162,8 @@ def restart_alive(tree: Tree, node: Node, request: RestartRequested) -> None:
         stopping.stop(tree, node, Then.RESTART)
 
 
-def _wish_up(tree: Tree, node: Node, request: StartRequested | RestartRequested) -> None:
-    wish(tree, node, "up", request.by)
+def _forgive(tree: Tree, node: Node, request: StartRequested | RestartRequested) -> None:
+    """A start clears what was held against the child: its backoff, and its restarts in the window."""
     if isinstance(request, StartRequested):
         node.attempt = 0
         node.owed = 0.0
@@ -173,26 +184,22 @@ def _refuse(tree: Tree, node: Node, request: StartRequested | RestartRequested, 
 
 
 def hold_down(tree: Tree, node: Node, request: HoldRequested) -> None:
-    due_to_start = node.gate is not None or node.wish == "down"
-    wish(tree, node, "hold", request.by)
-    if due_to_start and node.gate is not Gate.FAILED:
+    """One that was to be started, sooner or later, is held; one that ended for good is not."""
+    if node.gate is not None and node.gate is not Gate.FAILED:
         gates.close(tree, node, Gate.HELD, None)
 
 
 def hold_alive(tree: Tree, node: Node, request: HoldRequested) -> None:
-    wish(tree, node, "hold", request.by)
+    """Its wish is all there is to it."""
 
 
 def hold_restarting(tree: Tree, node: Node, request: HoldRequested) -> None:
-    wish(tree, node, "hold", request.by)
     _leave_the_round(tree, node)
     if node.state is State.DOWN:
         gates.close(tree, node, Gate.HELD, None)
 
 
 def release(tree: Tree, node: Node, request: ReleaseRequested) -> None:
-    if node.wish == "hold":
-        wish(tree, node, "up", request.by)
     _release_held(tree, node)
 
 

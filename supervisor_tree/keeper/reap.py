@@ -157,6 +157,10 @@ class Reaper:
             self.finish(child)
             return
         members = self._keeper.stopper.members(child)
+        if not members and not child.rest and child.command is None:
+            # Zombies of somebody else's: they keep the number and nothing more.
+            self.finish(child)
+            return
         if child.killed or not child.asked:
             self._keeper.stopper.kill_rest(child)
         if not child.told_leftover:

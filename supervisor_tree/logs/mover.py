@@ -207,7 +207,7 @@ class Mover:
 
     def _step(self, stream: Stream) -> bool:
         """Move one chunk of one pipe. True: look at it again, there may be more."""
-        if stream.fd < 0:
+        if stream.fd < 0 or stream in self._ended:
             return False
         file = stream.file
         try:
@@ -422,8 +422,6 @@ class Mover:
     def _end(self, stream: Stream) -> None:
         """End of file. All else is done a moment later, for many at once: now, at a worker's death, the keeper and the
         root need the processors."""
-        if stream in self._ended:
-            return
         if stream.unmarked:
             self._mark(stream)
         if stream.file.last == stream.kind:

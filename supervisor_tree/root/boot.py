@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,11 +32,14 @@ from supervisor_tree.root.shell import Shell
 from supervisor_tree.store.journal import Journal
 
 PROTOCOL = 1
+_PROOF = 5.0
+"""Seconds within which the keeper's death is to show after the end of its link: descriptors are closed first."""
 
 
 def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
     """Live as the root until the keeper ends us. Returns `start`'s exit status when there is nothing to live for."""
     link = Link(socket.socket(fileno=arguments.link))
+    hello: dict[str, Any] = {}
     try:
         hello, blob = _await(link, "hello")
         if hello.get("lock"):
@@ -49,7 +53,24 @@ def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
             hello, blob = _await(link, "hello")
         return _take_over(link, hello, blob)
     except LinkClosed:
+        if hello:
+            watch = DeathWatch(hello["keeper"], hello["keeper_start"])
+            if _is_proved(watch):
+                sweep.kill_all(hello["id"], hello["table"])
         return 1
+
+
+def _is_proved(watch: DeathWatch) -> bool:
+    """Whether the keeper, whose link has ended, is dead. Waits for it to show: to exit too early is to sweep nothing."""
+    until = time.monotonic() + _PROOF
+    fd = watch.fileno()
+    while not watch.proved():
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        # Where no descriptor tells of a death, asking is all there is.
+        select.select([] if fd is None else [fd], [], [], min(left, 0.05) if fd is None else left)
+    return True
 
 
 def _await(link: Link, kind: str) -> tuple[dict[str, Any], bytes]:
@@ -227,7 +248,8 @@ def _live(
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         status = await ended
-        if watch.proved():
+        # A tree that is over is swept by its keeper, which waits for us to exit.
+        if watch.proved() if shell.over else _is_proved(watch):
             sweep.kill_all(shell.id, shell.table.values())
         shell.close()
         if shell.over:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.errors import RootError
 
 if TYPE_CHECKING:
@@ -64,8 +65,6 @@ def make_folders(plan: Plan) -> None:
 
 def write_run_json(shell: Shell) -> None:
     """Where this tree runs: in the state directory, in the run directory, and where `trees` looks for it."""
-    from supervisor_tree.root.shell import rfc3339
-
     plan = shell.plan
     known: dict[str, Any] = {
         "tree": plan.name,
@@ -108,9 +107,7 @@ def remove_run_files(shell: Shell) -> None:
 
 def write_logs_json(shell: Shell) -> None:
     """Which log file is whose, for `logs` when no root answers."""
-    from supervisor_tree.root.verbs.show import log_files
-
-    data = json.dumps(log_files(shell)).encode()
+    data = json.dumps(shell.spawning.log_files()).encode()
     path = os.path.join(shell.plan.state_dir, "logs.json")
     try:
         replace(path, data)

@@ -14,7 +14,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +23,7 @@ from supervisor_tree.core import events as ev
 from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
 from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
+from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.directory import Directory
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
 from supervisor_tree.root.operations import Operations, State
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 _JSON = msgspec.json.Encoder()
 _TELL_WRITTEN = 0.5
 """Seconds within which the keeper is told what the journal has on disk when nothing else is said."""
-
-
-def rfc3339(wall: float) -> str:
-    """A wall-clock time (seconds) as everything shows it: UTC, milliseconds."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Shell:

@@ -140,6 +140,17 @@ class Spawning:
             return None
         return config.log_settings(self._shell.plan, name)
 
+    def log_files(self) -> dict[str, dict[str, str | None]]:
+        """Which log files each worker writes: {name: {path, stderr}}."""
+        found: dict[str, dict[str, str | None]] = {}
+        for path in self._shell.directory.workers_below("root"):
+            name = self._shell.bare(path)
+            log = self.log_settings(name)
+            if log is not None:
+                error = log.get("err")
+                found[name] = {"path": log["out"]["path"], "stderr": error["path"] if error else None}
+        return found
+
     def resume(self) -> None:
         """After a root's death: look again at what holds children, which was a timer of the old root's."""
         for path in self._shell.directory.workers_below("root"):

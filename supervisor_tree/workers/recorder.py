@@ -19,6 +19,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from supervisor_tree.workers import notify
 from supervisor_tree.workers.figures import Figures, FiguresFile, decode, encode
 from supervisor_tree.workers.stopping import Stopping
 from supervisor_tree.workers.watching import Watched
@@ -157,6 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
         stored = len(database.store(file.before() + file.new()))
         clients = Clients(options.socket, database)
         print(f"caught up with {stored} samples, listening on {options.socket}", flush=True)
+        notify.ready()
         while not stopping.asked:
             if new := file.new():
                 clients.tell(database.store(new))

@@ -17,6 +17,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from supervisor_tree.workers import notify
 from supervisor_tree.workers.stopping import Stopping
 
 PATIENCE = 10.0
@@ -96,6 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         server.timeout = 0
         host, port = server.server_address[:2]
         print(f"serving {options.folder} on http://{host!s}:{port}/", flush=True)
+        notify.ready()
         # why not serve_forever: it looks twice a second whether it should end
         while not stopping.asked:
             if stopping.wait(None, server.fileno()):

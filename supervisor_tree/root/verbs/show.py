@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,25 +10,13 @@ from supervisor_tree import config
 from supervisor_tree.core.spec import SupervisorSpec
 from supervisor_tree.core.view import NodeView
 from supervisor_tree.root import names
+from supervisor_tree.root.clocks import Clock, rfc3339
 from supervisor_tree.root.control import Request
 from supervisor_tree.root.errors import RootError
 from supervisor_tree.root.usage import Used
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
-
-
-class Clock:
-    """Turns the core's monotonic instants into wall-clock text, as of one look."""
-
-    def __init__(self, shell: Shell) -> None:
-        self.mono = shell.loop.time()
-        self.wall = time.time()
-
-    def text(self, at: float | None) -> str | None:
-        from supervisor_tree.root.shell import rfc3339
-
-        return None if at is None else rfc3339(self.wall + at - self.mono)
 
 
 def status(shell: Shell, request: Request, client: bytes) -> None:
@@ -43,7 +30,7 @@ def status(shell: Shell, request: Request, client: bytes) -> None:
 
     async def later() -> None:
         used = await shell.loop.run_in_executor(None, shell.usage.look, pids)
-        clock = Clock(shell)
+        clock = Clock(shell.loop.time())
         views = [shell.directory.node(path) for path in paths if shell.directory.has(path)]
         children = [child_json(shell, view, clock, used) for view in views]
         control.end(client, request.id, tree_json(shell, clock, children))
@@ -54,8 +41,6 @@ def status(shell: Shell, request: Request, client: bytes) -> None:
 
 def tree_json(shell: Shell, clock: Clock, children: list[dict[str, Any]]) -> dict[str, Any]:
     import os
-
-    from supervisor_tree.root.shell import rfc3339
 
     root = shell.directory.node("root")
     return {
@@ -122,8 +107,6 @@ def _last_exit(view: NodeView, clock: Clock) -> dict[str, Any] | None:
 
 
 def _hold(view: NodeView) -> dict[str, Any] | None:
-    from supervisor_tree.root.shell import rfc3339
-
     if view.wish == "up" or view.by is None:
         return None
     return {
@@ -137,7 +120,7 @@ def _hold(view: NodeView) -> dict[str, Any] | None:
 def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
     """Everything that is set for these children and how they are; environment variables by name only."""
     asked = request.names()
-    clock = Clock(shell)
+    clock = Clock(shell.loop.time())
     described = []
     for path in names.paths(shell, asked):
         name = shell.bare(path)
@@ -145,7 +128,7 @@ def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, An
         child = child_json(shell, shell.directory.node(path), clock, {})
         child.pop("children")
         described.append(
-            {**child, "path": path, "settings": _without_values(settings), "logs": log_files(shell).get(name)}
+            {**child, "path": path, "settings": _without_values(settings), "logs": shell.spawning.log_files().get(name)}
         )
     return described
 
@@ -160,18 +143,6 @@ def _without_values(settings: Any) -> dict[str, Any]:
     return data
 
 
-def log_files(shell: Shell) -> dict[str, dict[str, str | None]]:
-    """Which log files each worker writes: {name: {path, stderr}}."""
-    found: dict[str, dict[str, str | None]] = {}
-    for path in shell.directory.workers_below("root"):
-        name = shell.bare(path)
-        log = shell.spawning.log_settings(name)
-        if log is not None:
-            error = log.get("err")
-            found[name] = {"path": log["out"]["path"], "stderr": error["path"] if error else None}
-    return found
-
-
 def logs_info(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
     asked = request.names()
     wanted = (
@@ -181,7 +152,7 @@ def logs_info(shell: Shell, request: Request, client: bytes) -> list[dict[str, A
     )
     return [
         {"name": name, "path": log["path"], "stderr_path": log["stderr"]}
-        for name, log in log_files(shell).items()
+        for name, log in shell.spawning.log_files().items()
         if wanted is None or name in wanted
     ]
 

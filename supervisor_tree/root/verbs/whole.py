@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.core import events as ev
+from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.control import Request, begin
 from supervisor_tree.root.errors import RootError
 from supervisor_tree.root.operations import Operation
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 def ops(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
     """Operations under way and those of the last ten minutes, newest first."""
-    from supervisor_tree.root.shell import rfc3339
-
     shell.operations.forget_old(time.time())
     return [
         {

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeTree
+from tests.support.asking import ask
 from tests.support.tree import Tree
 from tests.support.waiting import eventually
 
@@ -138,14 +139,10 @@ def test_the_state_directory_deleted_under_it(tree: MakeTree) -> None:
     t.kill(pids["a"])
 
     def restarted() -> bool:
-        from tests.support.asking import ask
-
         children = {child["name"]: child for child in ask(run_dir, "status", names=[])["children"]}
-        return children["a"]["restarts"] == 1 and children["a"]["state"] == "running"
+        return bool(children["a"]["restarts"] == 1 and children["a"]["state"] == "running")
 
     eventually(restarted, "a is restarted")
-    from tests.support.asking import ask
-
     assert ask(run_dir, "stop", names=["b"])["state"] == "done"
     os.kill(root, 9)
 

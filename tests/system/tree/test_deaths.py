@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +18,7 @@ FAMILY = """
     [workers.plain]
     command = "sleep 1000"
     [workers.stubborn]
-    command = "sh -c 'trap : TERM HUP INT; echo up; while :; do sleep 0.2; done'"
+    command = "sh -c 'trap \\"\\" TERM HUP INT; echo up; exec sleep 1000'"
     shutdown = "200ms"
     [workers.parent]
     command = "sh -c 'sleep 1001 & setsid sleep 1002 & (setsid sleep 1003 &) ; echo up; wait'"
@@ -160,9 +160,9 @@ def test_logger_killed_again_and_again_under_load(tree: MakeTree) -> None:
     t.wait("one", "two", state="completed")
     assert t.stop() == 0  # drains
     for name, error_file in (("one", None), ("two", t.dir / "two.err")):
-        written = _whole(t, t.state_dir / "logs" / f"{name}.log")
+        written = _whole(t.state_dir / "logs" / f"{name}.log")
         out = [line for line in written if line.startswith("o")]
-        err = [line for line in (_whole(t, error_file) if error_file else written) if line.startswith("e")]
+        err = [line for line in (_whole(error_file) if error_file else written) if line.startswith("e")]
         count = int(out.pop().split()[1])
         assert count > 1000
         assert [int(line[1:10]) for line in out] == list(range(count))
@@ -183,11 +183,11 @@ def _other_logger(t: Tree, old: int) -> bool:
         return False
 
 
-def _whole(t: Tree, log: Any) -> list[str]:
+def _whole(log: Path) -> list[str]:
     """All lines of a log file with what was rotated away of it, oldest first."""
-    number = lambda path: int(path.suffix[1:]) if path.suffix[1:].isdigit() else 0  # noqa: E731
-    parts = [path for path in log.parent.glob(f"{log.name}*") if path == log or path.suffix[1:].isdigit()]
-    return "".join(part.read_text() for part in sorted(parts, key=number, reverse=True)).splitlines()
+    rotated = {int(path.suffix[1:]): path for path in log.parent.glob(f"{log.name}.*") if path.suffix[1:].isdigit()}
+    parts = [rotated[number] for number in sorted(rotated, reverse=True)]
+    return "".join(part.read_text() for part in [*parts, log]).splitlines()
 
 
 def test_root_and_logger_killed_together_touch_no_worker(tree: MakeTree) -> None:

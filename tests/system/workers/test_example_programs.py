@@ -164,6 +164,25 @@ def test_thresholds_live_from_the_recorder_and_end_with_it(run: Run, folder: Pat
     assert "the recorder has gone" in thresholds.stdout.read()
 
 
+def test_who_listens_says_that_it_is_ready(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        path = os.path.relpath(folder / "notify")  # a socket's path is short
+        told.bind(path)
+        told.settimeout(10)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor_tree.workers.recorder", *RECORDER],
+            cwd=folder,
+            env=clean_environment({"NOTIFY_SOCKET": "notify"}),
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            assert told.recv(100) == b"READY=1"
+            assert (folder / "data" / "recorder.sock").is_socket()
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_a_client_that_does_not_speak_does_not_stop_the_others(run: Run, folder: Path) -> None:
     file = folder / "data" / "figures.jsonl"
     file.write_bytes(encode(sample("/")) + b"\n")

@@ -161,7 +161,7 @@ class AnyTree(RuleBasedStateMachine):
     def request(self, draw: int, kind: type, tied: bool) -> None:
         path = self.pick(draw, self.shell.tree.nodes)
         more = {} if kind in (ev.HoldRequested, ev.ReleaseRequested) else {"tied": tied}
-        if tied and kind in (ev.StartRequested, ev.RestartRequested):
+        if tied and kind is ev.StartRequested:
             self.shell.wished_down -= {one.path for one in supervising.tied_to(self.shell.node(path))}
         self.shell.request(kind, path, **more)
 
