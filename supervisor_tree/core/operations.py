@@ -81,6 +81,8 @@ def conclude(tree: Tree, operation: Operation) -> None:
 def reply_if_done(tree: Tree, operation: Operation) -> None:
     if operation.open == 0 and tree.operations.pop(operation.request, None) is not None:
         tree.touch_key(f"operation/{operation.request}")
+        for path in operation.items:
+            tree.late.pop((operation.request, path), None)
         tree.do(Reply(operation.request, results(operation)))
 
 

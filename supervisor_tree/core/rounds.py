@@ -76,7 +76,8 @@ def _step_stop(tree: Tree, sup: Node, walk: Walk) -> None:
             break
         if child.state is State.RESTARTING:
             tree.enter(child, State.DOWN)
-        if child.state is State.DOWN or (not walk.end and gates.held(child)):
+        left_alone = not walk.end and child.state is not State.STOPPING and gates.held(child)
+        if child.state is State.DOWN or left_alone:
             continue
         walk.cursor = child.rank
         then = Then.RESTART if walk.keep else Then.STAY

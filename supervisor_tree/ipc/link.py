@@ -192,7 +192,7 @@ class Link:
             start = at + _LENGTHS.size
             try:
                 head = json.loads(bytes(buffer[start : start + head_size]))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise LinkError(f"a head that is no JSON: {error}") from error
             if not isinstance(head, dict):
                 raise LinkError("a head that is no object")

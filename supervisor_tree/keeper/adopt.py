@@ -15,7 +15,7 @@ from supervisor_tree.system import means
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.keeper import Keeper
     from supervisor_tree.keeper.table import Child, Key
     from supervisor_tree.system import Process
 
@@ -124,11 +124,12 @@ class Adopter:
         if not wanted:
             return []
         tree_id = self._keeper.tree_id
-        return [
-            each.pid
-            for each in means.processes_of(tree_id)
-            if _named(means.environment(each.pid) or b"", tree_id)[0] in wanted
-        ]
+        found = []
+        for each in means.processes_of(tree_id):
+            key = _named(means.environment(each.pid) or b"", tree_id)[0]
+            if key is not None and key[0] in wanted:
+                found.append(each.pid)
+        return found
 
     def strangers(self) -> list[Adopted]:
         """Adopted processes that belong to nobody."""

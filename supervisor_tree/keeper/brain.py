@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.keeper import Keeper
     from supervisor_tree.keeper.loop import Timer
 
 PROTOCOL = 1
@@ -62,7 +62,12 @@ class Brain:
                 return
             self._keeper.loop.later(self._ladder.delay(False), self.start)
             return
-        self._hello(self.root, "takeover" if self._keeper.kept.seq else "first")
+        if self._keeper.kept.seq:
+            self._hello(self.root, "takeover")
+        else:
+            # A first root reads the user's files; its user sees it and has ^C.
+            self.root.take_its_time()
+            self._hello(self.root, "first")
 
     def _spawn(self, argv: list[str]) -> Peer:
         keeper = self._keeper

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.keeper import Keeper
 
 _SEND_AFTER = 16
 """Spawns after which the root and the logger are told, so that they work while the keeper goes on."""
@@ -147,7 +147,7 @@ class Effects:
 
     def _forget(self, effect: dict[str, Any]) -> None:
         child = self._keeper.table.children.get((effect["name"], effect["inc"]))
-        if child is not None and child.end is not None:
+        if child is not None and (child.end is not None or child.killed):
             self._keeper.reaper.finish(child)
 
     def _limits(self, effect: dict[str, Any]) -> None:

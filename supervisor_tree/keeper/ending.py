@@ -11,7 +11,7 @@ from supervisor_tree.system import means
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.keeper import Keeper
     from supervisor_tree.keeper.loop import Timer
 
 _SWEEP = 2.0

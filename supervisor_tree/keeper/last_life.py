@@ -37,7 +37,7 @@ def take_over(state_dir: str, name: str, limits: Limits) -> tuple[Lock, list[dic
     try:
         lock = take(path)
     except Busy as busy:
-        owner = busy.owner
+        owner = busy.owner if _alive(busy.owner) else _recorded(state_dir) or busy.owner
         if not owner:
             lock = _take_or_refuse(path, name, _WRITING)
         elif _alive(owner):
@@ -88,8 +88,17 @@ def _alive(owner: dict[str, Any]) -> bool:
     if not _same_machine(owner):
         # Seen from another container, over a shared folder: its pids say nothing here, but the lock does.
         return owner.get("boot") == means.boot_id()
-    seen = means.process(int(owner.get("pid", 0)))
+    pid = owner.get("pid")
+    seen = means.process(pid) if isinstance(pid, int) else None
     return seen is not None and seen.start == owner.get("start") and not seen.dead
+
+
+def _recorded(state_dir: str) -> dict[str, Any] | None:
+    """The keeper that `keeper.log` names, as the lock file's ``owner``, if it lives: a torn or damaged lock file
+    must not have a living tree swept."""
+    life = record.read(os.path.join(state_dir, "keeper.log")).life
+    owner = {"pid": life.get("keeper"), **{key: life.get(key) for key in ("id", "boot", "ns", "start")}}
+    return owner if _same_machine(owner) and _alive(owner) else None
 
 
 def _refusal(name: str, owner: dict[str, Any]) -> str:

@@ -83,6 +83,6 @@ def _wait(fd: int, seconds: float) -> bool:
 def _owner(fd: int) -> dict[str, Any]:
     try:
         found = json.loads(os.pread(fd, 4096, 0))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ import gc
 import os
 
 from supervisor_tree.keeper.ending import reap_the_rest
-from supervisor_tree.keeper.hold import Keeper
+from supervisor_tree.keeper.keeper import Keeper
 from supervisor_tree.keeper.limits import Limits
 
 TYPE_CHECKING = False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.keeper import Keeper
     from supervisor_tree.keeper.loop import Timer
 
     Frame = Callable[["Peer", dict[str, Any], bytes], None]
@@ -98,6 +98,12 @@ class Peer:
             self._limit.cancel()
         self._limit = self._keeper.loop.later(self._keeper.limits.able, self._not_able)
 
+    def take_its_time(self) -> None:
+        """It may take as long as it likes to become able: nothing depends on it yet."""
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
     def became_able(self) -> None:
         self.able = True
         if self._limit is not None:
@@ -121,7 +127,7 @@ class Peer:
 
     def limits_start_again(self) -> None:
         """The keeper itself was late: what did not happen meanwhile is nobody's fault."""
-        if not self.able:
+        if not self.able and self._limit is not None:
             self.expect_able()
         if self._stopped is not None:
             self._stopped.cancel()

@@ -6,13 +6,14 @@ import os
 import signal
 
 from supervisor_tree.system import means, procfs
-from supervisor_tree.system.means import signal_group
+from supervisor_tree.system.means import group_exists, signal_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
+    from typing import Any
 
-    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.keeper import Keeper
     from supervisor_tree.keeper.loop import Timer
     from supervisor_tree.keeper.table import Child
 
@@ -27,6 +28,7 @@ class Reaper:
         self._table = keeper.table
         self._again: dict[tuple[str, int], Timer] = {}
         self._oom = _OomCounter()
+        self._reaped: list[Any] = []
 
     def reap(self) -> None:
         """Handle every child that is dead now, and what that means for those they belonged to."""
@@ -35,20 +37,13 @@ class Reaper:
         others: list[tuple[int, int]] = []
         any_exit = False
         self._oom.forget()
-        while True:
-            try:
-                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                break
-            if info is None:
-                break
+        while (pid := self._next_dead()) is not None:
             any_exit = True
-            pid = info.si_pid
             child = table.leaders.get(pid)
             if child is None:
                 if pid in table.others:
                     signal_group(pid, signal.SIGKILL)
-                _, status, _ = os.wait4(pid, 0)
+                status, _ = self._reap(pid)
                 if pid in table.others:
                     others.append((pid, status))
                 else:
@@ -59,7 +54,7 @@ class Reaper:
             # While the zombie is there nobody else can get its number, so the group is the child's for certain.
             if child.sweep and (not child.asked or child.killed):
                 signal_group(pid, signal.SIGKILL)
-            _, status, usage = os.wait4(pid, 0)
+            status, usage = self._reap(pid)
             del table.leaders[pid]
             self._leader_ended(child, status, usage)
             touched[child.key] = child
@@ -77,6 +72,25 @@ class Reaper:
             waiting = table.children.get(key)
             if waiting is not None and key not in touched:
                 self.settle(waiting)
+
+    def _next_dead(self) -> int | None:
+        """pid of a child that is dead; still a zombie where the system lets us look first."""
+        try:
+            if means.sees_the_dead_before_reaping:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                return None if info is None else info.si_pid
+            pid, *self._reaped = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        return pid or None
+
+    def _reap(self, pid: int) -> tuple[int, resource.struct_rusage]:
+        """Exit status and resource usage of the one that `_next_dead` told of."""
+        if means.sees_the_dead_before_reaping:
+            _, status, usage = os.wait4(pid, 0)
+        else:
+            status, usage = self._reaped
+        return status, usage
 
     def _leader_ended(self, child: Child, status: int, usage: resource.struct_rusage) -> None:
         if child.launch is not None:
@@ -99,6 +113,9 @@ class Reaper:
             "cpu": usage.ru_utime + usage.ru_stime,
             "maxrss": usage.ru_maxrss * _MAXRSS_UNIT,
         }
+        if child.asked and child.deadline is None and child.stop.get("to") == "leader" and not child.killed:
+            # Nobody has told the others, and there is no end of the grace that would.
+            self._keeper.stopper.kill(child)
         if not child.asked and child.sweep:
             for pid, start in child.rest.items():
                 try:
@@ -121,12 +138,7 @@ class Reaper:
         left = bool(child.rest) or child.command is not None
         if child.emptied:
             return left
-        try:
-            os.killpg(child.pid, 0)
-        except ProcessLookupError:
-            child.emptied = True
-        except PermissionError:
-            return True
+        child.emptied = not group_exists(child.pid)
         return left or not child.emptied
 
     def finish(self, child: Child) -> None:

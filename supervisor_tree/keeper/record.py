@@ -53,7 +53,7 @@ class Record:
                     self._rows[key] = [*key, int(entry["pid"]), int(entry["start"])]
                 elif kind == "gone":
                     self._rows.pop(key, None)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
 
     @property

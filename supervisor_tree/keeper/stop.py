@@ -8,11 +8,11 @@ import time
 
 from supervisor_tree.keeper.spawn import SpawnError, find_program
 from supervisor_tree.system import SystemMeansError, means
-from supervisor_tree.system.means import signal_group, signal_number
+from supervisor_tree.system.means import group_exists, signal_group, signal_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.keeper import Keeper
     from supervisor_tree.keeper.table import Child
     from supervisor_tree.system import Process
 
@@ -91,7 +91,7 @@ class Stopper:
 
     def members(self, child: Child) -> list[Process]:
         """Living members of a group or session whose leader is gone: a full walk."""
-        if child.emptied:
+        if child.emptied or not group_exists(child.pid):
             return []
         return [
             each

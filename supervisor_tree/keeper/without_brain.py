@@ -6,7 +6,7 @@ import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervisor_tree.keeper.hold import Keeper
+    from supervisor_tree.keeper.keeper import Keeper
     from supervisor_tree.keeper.loop import Timer
     from supervisor_tree.keeper.table import Child
 

@@ -61,7 +61,7 @@ def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
 
 
 def _is_proved(watch: DeathWatch) -> bool:
-    """Whether the keeper, whose link has ended, is dead. Waits for it to show: to exit too early is to sweep nothing."""
+    """Whether the keeper, whose link has ended, is dead. Waits for it to show: who exits too early sweeps nothing."""
     until = time.monotonic() + _PROOF
     fd = watch.fileno()
     while not watch.proved():
@@ -247,6 +247,7 @@ def _live(
         # What there is by now stays; collecting over a large tree again and again would be a pause in a restart.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        gc.enable()
         status = await ended
         # A tree that is over is swept by its keeper, which waits for us to exit.
         if watch.proved() if shell.over else _is_proved(watch):

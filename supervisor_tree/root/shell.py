@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from supervisor_tree.store.journal import Journal
 
 _JSON = msgspec.json.Encoder()
+_WRITE_AFTER = 0.01
+"""Seconds for which the journal's lines are gathered (the keeper has them): its thread shall not take the processor and
+the interpreter's lock between an exit and the restart."""
 _TELL_WRITTEN = 0.5
 """Seconds within which the keeper is told what the journal has on disk when nothing else is said."""
 
@@ -81,6 +84,7 @@ class Shell:
         self._after: list[Callable[[], None]] = []
         self._publish: list[tuple[str, bytes]] = []
         self._telling: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
         self._unwritten: deque[tuple[int, bytes]] = deque()
         self.pending_journal: list[tuple[int, bytes]] = []
         """Lines of the root before us that it may not have written."""
@@ -293,7 +297,9 @@ class Shell:
                 return
             if commit.journal and self.journal is not None:
                 self._unwritten.extend(commit.journal)
-                self.journal.append(commit.journal)
+                self.journal.append(commit.journal, later=True)
+                if self._writing is None:
+                    self._writing = self.loop.call_later(_WRITE_AFTER, self._write_journal)
             if self.keeper.link.wants_write:
                 self._want_write()
         after, self._after = self._after, []
@@ -311,6 +317,11 @@ class Shell:
     def reply(self, client: bytes, data: bytes) -> None:
         if self.sockets is not None:
             self.sockets.reply(client, data)
+
+    def _write_journal(self) -> None:
+        self._writing = None
+        if self.journal is not None:
+            self.journal.write()
 
     def on_written(self, seq: int) -> None:
         """The journal (its thread) has everything up to ``seq`` on disk."""

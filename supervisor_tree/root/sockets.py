@@ -18,6 +18,8 @@ LARGEST = 64 * 1024
 """Bytes of a message from a client; libzmq drops the connection of a larger one."""
 REQUEST_LARGEST = 1024 * 1024
 """Control requests may carry a tree file (`ctl add`)."""
+_ANSWERS = 100
+"""Kept for one client that does not read; it asks again for those dropped. One of a large tree is half a megabyte."""
 _DRAIN = 256
 """Messages taken in one go, so that a flood of garbage can't keep the loop from supervising."""
 
@@ -44,7 +46,7 @@ class Sockets:
         router.set(zmq.LINGER, 0)
         router.set(zmq.MAXMSGSIZE, REQUEST_LARGEST)
         router.set(zmq.HANDSHAKE_IVL, 2000)
-        router.set(zmq.SNDHWM, 10_000)
+        router.set(zmq.SNDHWM, _ANSWERS)
         stream = self._context.socket(zmq.XPUB)
         stream.set(zmq.LINGER, 0)
         stream.set(zmq.MAXMSGSIZE, LARGEST)

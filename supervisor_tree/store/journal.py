@@ -60,13 +60,21 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def append(self, lines: list[tuple[int, bytes]]) -> None:
-        """Queue lines (without line end) in the order of their sequence numbers. Never blocks."""
+    def append(self, lines: list[tuple[int, bytes]], *, later: bool = False) -> None:
+        """Queue lines (without line end) in the order of their sequence numbers. Never blocks.
+
+        ``later``: they are written once `write` is called.
+        """
         for line in lines:
             if len(self._queue) >= QUEUE:
                 self.dropped += 1
                 continue
             self._queue.append(line)
+        if not later:
+            self._wake.set()
+
+    def write(self) -> None:
+        """Have the thread write what is queued."""
         self._wake.set()
 
     def close(self, timeout: float = 5.0) -> None:

@@ -22,6 +22,7 @@ _SPLICE_F_NONBLOCK = 2
 class LinuxMeans(Means):
     name = "linux"
     splices = True
+    sees_the_dead_before_reaping = True
     orphans_come_to_us = True
 
     def become_subreaper(self) -> bool:

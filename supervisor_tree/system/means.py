@@ -49,6 +49,8 @@ class Means:
     """The portable answers that need nothing; `LinuxMeans` and `PortableMeans` give the rest."""
 
     name = "none"
+    sees_the_dead_before_reaping = False
+    """waitid with WNOWAIT works: a dead child can be asked about, and its group signalled, before its pid is free."""
     orphans_come_to_us = False
     """True: a process whose parent dies becomes a child of the keeper, and its end raises SIGCHLD there."""
 
@@ -197,6 +199,17 @@ def signal_group(number: int, what: int) -> None:
         os.killpg(number, what)
     except (ProcessLookupError, PermissionError):
         return
+
+
+def group_exists(number: int) -> bool:
+    """True while a process group of that number has members (zombies count)."""
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def gone(pids: Iterable[int]) -> bool:

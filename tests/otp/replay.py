@@ -293,7 +293,7 @@ class World:
                 self.tell(self.answers.popleft())
             elif self.deliver():
                 pass
-            elif self.due and self.pending():
+            elif self.pending():
                 self.pass_time()
             else:
                 return
@@ -311,18 +311,23 @@ class World:
         return False
 
     def pending(self) -> bool:
-        """Whether somebody still waits for time to pass."""
-        return any(
-            isinstance(one, ev.TimerFired) or (one.alive and one.dying == serial) for _, serial, one, _ in self.due
-        )
+        """Whether somebody still waits for time to pass; what nobody waits for any more passes none."""
+        while self.due and not self.awaited(*self.due[0][:3]):
+            heapq.heappop(self.due)
+        return bool(self.due)
+
+    def awaited(self, at: float, serial: int, one: Process | ev.TimerFired) -> bool:
+        if isinstance(one, Process):
+            return one.alive and one.dying == serial
+        node = self.tree.nodes.get(one.path)
+        return node is not None and node.timers is not None and node.timers.get(one.timer) == at
 
     def pass_time(self) -> None:
-        at, serial, one, reason = heapq.heappop(self.due)
+        at, _, one, reason = heapq.heappop(self.due)
+        self.now = max(self.now, at)
         if isinstance(one, ev.TimerFired):
-            self.now = max(self.now, at)
             self.tell(one)
-        elif one.alive and one.dying == serial:
-            self.now = max(self.now, at)
+        else:
             self.died(one, reason)
             self.exited(one)
 

@@ -1,4 +1,4 @@
-"""The traces of the real OTP supervisor, replayed. `/tests/otp/traces` holds scenario and trace in one file."""
+"""The traces of the real OTP supervisor, replayed. Each file in `traces` holds a scenario and its trace."""
 
 from __future__ import annotations
 
@@ -63,16 +63,20 @@ def canonical(events: list[Event], above: dict[str, tuple[str, bool]]) -> list[E
     return out
 
 
+def compare(scenario: dict[str, Any], expected: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Fail at the first step that differs."""
+    above = parents(scenario)
+    steps = [{"op": "start"}, *scenario["steps"], {"op": "shutdown"}]
+    for step, want, got in zip(steps, expected["steps"], ours["steps"], strict=True):
+        want = {**want, "events": canonical(want["events"], above), "replies": want.get("replies", [])}
+        got = {**got, "events": canonical(got["events"], above), "replies": got.get("replies", [])}
+        assert got == want, f"{scenario['rule']}: at {json.dumps(step)}"
+
+
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
 def test_as_otp(path: Path) -> None:
     recorded = json.loads(path.read_text())
-    scenario = recorded["scenario"]
-    above = parents(scenario)
-    steps = [{"op": "start"}, *scenario["steps"], {"op": "shutdown"}]
-    for step, otp, ours in zip(steps, recorded["trace"]["steps"], World(scenario).trace()["steps"], strict=True):
-        otp = {**otp, "events": canonical(otp["events"], above), "replies": otp.get("replies", [])}
-        ours = {**ours, "events": canonical(ours["events"], above), "replies": ours.get("replies", [])}
-        assert ours == otp, f"{scenario['rule']}: at {json.dumps(step)}"
+    compare(recorded["scenario"], recorded["trace"], World(recorded["scenario"]).trace())
 
 
 def test_as_a_program() -> None:

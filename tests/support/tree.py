@@ -85,7 +85,7 @@ class Tree:
         def up() -> bool:
             if keeper.poll() is not None:
                 raise AssertionError(f"start ended with {keeper.returncode}:\n{self.output()}")
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # not written yet
                 run = self.run_json()
                 return bool(run["keeper"] == keeper.pid and (Path(run["run_dir"]) / "control" / "control").exists())
             return False
@@ -157,7 +157,9 @@ class Tree:
         return file.read_text(errors="replace") if file.exists() else ""
 
     def journal(self, event: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
-        """The journal's lines that are on disk, oldest first; of this event and about this name where given."""
+        """The journal's lines that are on disk, oldest first; of this event and about this name where given.
+
+        The root writes them a moment later: while the tree runs, see `events`."""
         lines: list[dict[str, Any]] = []
         for file in sorted((self.state_dir / "journal").glob("[0-9]*.jsonl")):
             # A line that is just being written has no end yet.
@@ -201,6 +203,11 @@ class Tree:
     def children(self) -> dict[str, dict[str, Any]]:
         """Every worker and supervisor by its bare name, as in `ctl status --json`."""
         return {child["name"]: child for child in _walk(self.status()["children"])}
+
+    def events(self, event: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
+        """As `journal`, but asked of the root: with those that are not on disk yet."""
+        lines: list[dict[str, Any]] = self.ask("events", type=[event] if event else [])["events"]
+        return [line for line in lines if name in (None, line["name"])]
 
     def child(self, name: str) -> dict[str, Any]:
         return self.children()[name]
@@ -279,7 +286,7 @@ class Tree:
 
     def _remember(self) -> None:
         """Keep the id and the run directory of the present life: the next start writes others."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             run = self.run_json()
             self._ids.add(run["id"])
             self._run_dirs.add(Path(run["run_dir"]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,17 @@ from tests.support.tree import Tree
 
 ONE = """
     [tree]
-    run_dir = "run"
+    run_dir = "${RUN_DIR}"
     [workers.a]
     command = "sleep 1000"
 """
+
+
+@pytest.fixture
+def run() -> Iterator[Path]:
+    """Where the run directory is to be: a short path, as sockets need it."""
+    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp") as folder:
+        yield Path(folder) / "run"
 
 
 def refused(t: Tree, told: str) -> None:
@@ -28,10 +37,9 @@ def refused(t: Tree, told: str) -> None:
     assert not t.processes()
 
 
-def test_modes(tree: MakeTree) -> None:
-    t = tree(ONE)
+def test_modes(tree: MakeTree, run: Path) -> None:
+    t = tree(ONE, environ={"RUN_DIR": str(run)})
     t.wait("a")
-    run = t.dir / "run"
     assert t.run_dir == run
     assert stat.S_IMODE(run.stat().st_mode) == 0o700
     assert stat.S_IMODE((run / "control").stat().st_mode) == 0o700
@@ -42,10 +50,10 @@ def test_modes(tree: MakeTree) -> None:
 
 @pytest.mark.parametrize("inner", ["", "control"])
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
-def test_open_to_others(tree: MakeTree, inner: str, mode: int) -> None:
-    t = tree(ONE, start=False)
-    made = t.dir / "run" / inner
-    (t.dir / "run").mkdir(0o700)
+def test_open_to_others(tree: MakeTree, run: Path, inner: str, mode: int) -> None:
+    t = tree(ONE, start=False, environ={"RUN_DIR": str(run)})
+    made = run / inner
+    (run).mkdir(0o700)
     made.mkdir(0o700, exist_ok=True)
     made.chmod(mode)
     refused(t, "open to others")
@@ -53,41 +61,41 @@ def test_open_to_others(tree: MakeTree, inner: str, mode: int) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("inner", ["", "control"])
-def test_somebody_elses(tree: MakeTree, inner: str) -> None:
+def test_somebody_elses(tree: MakeTree, run: Path, inner: str) -> None:
     if os.getuid() != 0:
         pytest.skip("needs to be root to give a folder away")
-    t = tree(ONE, start=False)
-    (t.dir / "run").mkdir(0o700)
-    made = t.dir / "run" / inner
+    t = tree(ONE, start=False, environ={"RUN_DIR": str(run)})
+    (run).mkdir(0o700)
+    made = run / inner
     made.mkdir(0o700, exist_ok=True)
     os.chown(made, 65534, 65534)
     refused(t, "belongs to user id 65534")
 
 
 @pytest.mark.parametrize("inner", ["", "control"])
-def test_a_link(tree: MakeTree, tmp_path: Path, inner: str) -> None:
-    t = tree(ONE, start=False)
+def test_a_link(tree: MakeTree, run: Path, tmp_path: Path, inner: str) -> None:
+    t = tree(ONE, start=False, environ={"RUN_DIR": str(run)})
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(0o700)
     if inner:
-        (t.dir / "run").mkdir(0o700)
-    (t.dir / "run" / inner).symlink_to(elsewhere)
+        (run).mkdir(0o700)
+    (run / inner).symlink_to(elsewhere)
     refused(t, "no folder of ours")
     assert not list(elsewhere.iterdir())
 
 
-def test_a_file(tree: MakeTree) -> None:
-    t = tree(ONE, start=False)
-    (t.dir / "run").write_text("")
+def test_a_file(tree: MakeTree, run: Path) -> None:
+    t = tree(ONE, start=False, environ={"RUN_DIR": str(run)})
+    (run).write_text("")
     refused(t, "no folder of ours")
 
 
-def test_a_client_does_not_talk_to_somebody_elses_socket(tree: MakeTree) -> None:
+def test_a_client_does_not_talk_to_somebody_elses_socket(tree: MakeTree, run: Path) -> None:
     """A forged run.json must not lead a client, and what it asks for, to another one's socket."""
-    t = tree(ONE)
+    t = tree(ONE, environ={"RUN_DIR": str(run)})
     t.wait("a")
-    (t.dir / "run").chmod(0o777)
+    (run).chmod(0o777)
     told = t.ctl("status", status=None)
     assert "Traceback" not in told
-    (t.dir / "run").chmod(0o700)
+    (run).chmod(0o700)
     t.ctl("status")

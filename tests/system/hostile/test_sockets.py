@@ -54,7 +54,7 @@ def besieged(tree: MakeTree) -> Iterator[Tree]:
     assert min(took) < 0.2
     t.kill(pids["a"])
     t.wait_until("a", state="running", restarts=1)
-    assert not t.journal("internal_error")
+    assert not t.events("internal_error")
 
 
 def sockets(t: Tree) -> list[str]:
@@ -63,14 +63,14 @@ def sockets(t: Tree) -> list[str]:
 
 def raw(path: str, timeout: float = 5.0) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)  # blocking: with a timeout a full backlog would be an error
     connection.settimeout(timeout)
-    connection.connect(path)
     return connection
 
 
-def push(path: str, data: bytes) -> None:
-    """Bytes down a raw connection; the other end may hang up on us at any time."""
-    with raw(path) as connection:
+def push(path: str, data: bytes, greeted_as: bytes | None = None) -> None:
+    """Bytes down a raw connection, after a handshake where ``greeted_as`` says so; it may hang up on us any time."""
+    with greeted(path, greeted_as) if greeted_as else raw(path) as connection:
         try:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
@@ -78,6 +78,16 @@ def push(path: str, data: bytes) -> None:
                 pass
         except OSError:
             pass
+
+
+def greeted(path: str, kind: bytes, timeout: float = 5.0) -> socket.socket:
+    """A connection whose handshake is over: what follows are messages."""
+    connection = raw(path, timeout)
+    connection.sendall(GREETING + ready(kind))
+    got = b""
+    while b"Socket-Type" not in got:
+        got += connection.recv(4096)
+    return connection
 
 
 def frame(body: bytes, flags: int = 0) -> bytes:
@@ -112,9 +122,7 @@ def test_handshakes_that_go_wrong(besieged: Tree) -> None:
         push(path, GREETING + frame(b"\x05READY\x0bSocket-Type\xff\xff\xff\xff", 4))
         push(path, GREETING + ready(b"NOTHING"))
         push(path, GREETING + ready(b"PUB"))
-        push(path, GREETING + ready() + bytes([2]) + struct.pack(">Q", 2**63 + 5))
-        push(path, GREETING + ready() + bytes([2]) + struct.pack(">Q", 2**40) + b"x" * 100_000)
-        push(path, GREETING + ready() + bytes([0xFF, 10]) + b"x" * 10)
+        push(path, GREETING + ready() + frame(b"too early"))
         for _ in range(20):
             whole = bytearray(GREETING + ready() + frame(dice.randbytes(300)))
             whole[dice.randrange(len(whole))] ^= 1 << dice.randrange(8)
@@ -123,12 +131,16 @@ def test_handshakes_that_go_wrong(besieged: Tree) -> None:
 
 
 def test_oversize_and_split_messages(besieged: Tree) -> None:
-    control, stream = sockets(besieged)
-    for path, kind in ((control, b"DEALER"), (stream, b"SUB")):
-        push(path, GREETING + ready(kind) + frame(b"x" * 10_000_000))
-        push(path, GREETING + ready(kind) + b"".join(frame(b"part", 1) for _ in range(20_000)))
-        push(path, GREETING + ready(kind) + frame(b'{"v":1,"id"', 1))
-        push(path, GREETING + ready(kind) + frame(b"x" * 500_000)[:-1])
+    for path, kind in zip(sockets(besieged), (b"DEALER", b"SUB"), strict=True):
+        push(path, frame(b"x" * 10_000_000), kind)
+        push(path, bytes([2]) + struct.pack(">Q", 2**63 + 5), kind)
+        push(path, bytes([2]) + struct.pack(">Q", 2**40) + b"x" * 100_000, kind)
+        push(path, bytes([0xFF, 10]) + b"x" * 10, kind)
+        push(path, b"".join(frame(b"part", 1) for _ in range(20_000)), kind)
+        push(path, frame(b'{"v":1,"id"', 1), kind)
+        push(path, frame(b"x" * 500_000)[:-1], kind)
+        push(path, frame(b"\x04PING" + b"\xff" * 60_000, 4), kind)
+        push(path, frame(b"\x09SUBSCRIBE" + b"\xff" * 60_000, 4), kind)
 
 
 REQUEST: dict[str, Any] = {"v": 1, "id": "0" * 32, "command": "status", "args": {}, "by": "x"}
@@ -252,8 +264,7 @@ def test_clients_that_ask_and_never_read(besieged: Tree) -> None:
     path = sockets(besieged)[0]
     with ExitStack() as stack:
         for _ in range(5):
-            connection = stack.enter_context(raw(path, 1.0))
-            connection.sendall(GREETING + ready())
+            connection = stack.enter_context(greeted(path, b"DEALER", 1.0))
             for number in range(3000):
                 request = {"v": 1, "id": f"{number:032x}", "command": "status", "args": {}, "by": "x"}
                 try:
@@ -314,11 +325,11 @@ def test_forged_subscriptions(besieged: Tree) -> None:
     with zmq.Context() as context, ExitStack() as stack:
         subscriber = stack.enter_context(context.socket(zmq.SUB))
         subscriber.linger = 0
+        subscriber.sndhwm = 0  # else libzmq drops subscriptions beyond a thousand, on our side
         subscriber.connect(f"ipc://{stream}")
         for number in range(5000):
             subscriber.subscribe(b"event." + str(number).encode() * 20)
-        push(stream, GREETING + ready(b"SUB") + b"".join(frame(bytes([n % 256]) + b"x" * n) for n in range(200)))
-        push(stream, GREETING + ready(b"SUB") + frame(b"\x09SUBSCRIBE" + b"\xff" * 60_000, 4))
+        push(stream, b"".join(frame(bytes([n % 256]) + b"x" * n) for n in range(200)), b"SUB")
         subscriber.subscribe(b"event.asked_for ")
 
         def heard() -> bool:

@@ -284,4 +284,4 @@ def test_a_root_that_does_not_answer_gets_no_watchdog(make: MakeBrain) -> None:
 
 def test_the_environment_finds_the_tree(brain: Brain) -> None:
     pid = brain.spawn("a", "/bin/sleep", "1000")
-    assert pid in [each.pid for each in means.processes_of(brain.id)]
+    eventually(lambda: pid in [each.pid for each in means.processes_of(brain.id)], "its exec is done")

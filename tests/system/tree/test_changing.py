@@ -130,7 +130,7 @@ def test_a_broken_file_changes_nothing(tree: MakeTree) -> None:
         assert "tree.toml:" in message
     assert t.keeper is not None
     t.keeper.send_signal(signal.SIGHUP)
-    eventually(lambda: len(t.journal("reload_refused")) >= 2, "the refusals are in the journal")
+    eventually(lambda: len(t.events("reload_refused")) >= 2, "the refusals are in the journal")
     assert t.pids() == before
 
 

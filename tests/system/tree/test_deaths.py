@@ -87,7 +87,7 @@ def test_all_three_killed_then_the_next_start_sweeps_and_says_so(tree: MakeTree)
     t.start()
     t.wait("plain", "stubborn", "parent", "first", "second")
     assert not [pid for pid in orphans if lives(pid)]
-    swept = {line["pid"]: line for line in eventually(lambda: t.journal("swept"), "it says what it swept")}
+    swept = {line["pid"]: line for line in eventually(lambda: t.events("swept"), "it says what it swept")}
     assert set(names.values()) <= set(swept)
     assert swept[names["plain"]]["name"] == "plain"
     assert "sleep 1000" in swept[names["plain"]]["command"]

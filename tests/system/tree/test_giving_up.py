@@ -95,11 +95,11 @@ def test_escalation_through_nested_supervisors(tree: MakeTree) -> None:
     t.wait("cousin", "nephew")
     after = t.pids()
     assert {name for name in before if after[name] != before[name]} == {"cousin", "nephew", "bad"}
-    assert [line["name"] for line in t.journal("gave_up")] == ["low", "mid"]
+    assert [line["name"] for line in t.events("gave_up")] == ["low", "mid"]
     (t.dir / "go").write_text("2\n")
     t.wait_until("bad", state="running", pid=lambda pid: pid != after["bad"])
     t.wait("outside", "brother", "cousin", "nephew")
-    assert [line["name"] for line in t.journal("gave_up")] == ["low", "mid", "low", "mid", "top"]
+    assert [line["name"] for line in t.events("gave_up")] == ["low", "mid", "low", "mid", "top"]
     last = t.pids()
     assert {name for name in before if last[name] == before[name]} == {"outside"}
 
@@ -189,7 +189,7 @@ def test_a_program_that_is_not_there_is_a_failed_start(tree: MakeTree) -> None:
     none = t.wait_until("none", state="backoff")
     assert "no-such-program-here" in none["reason"] or "No such file" in none["reason"]
     assert none["pid"] is None
-    assert t.journal("start_failed", "none")
+    assert t.events("start_failed", "none")
 
 
 def test_backoff_climbs(tree: MakeTree) -> None:
@@ -201,7 +201,7 @@ def test_backoff_climbs(tree: MakeTree) -> None:
         """
     )
     t.wait_until("a", restarts=lambda number: number >= 4)
-    delays = [line["delay"] for line in t.journal("restart_scheduled", "a")]
+    delays = [line["delay"] for line in t.events("restart_scheduled", "a")]
     assert delays[:4] == pytest.approx([0, 0.2, 0.6, 1.8])
     began = time.monotonic()
     t.ask("restart", names=["a"])

@@ -76,7 +76,7 @@ def test_a_blocked_root_is_replaced(tree: MakeTree) -> None:
     a = t.wait_until("a", state="running", restarts=1)
     assert a["last_exit"]["signal"] == signal.SIGTERM
     assert t.pids()["b"] == pids["b"]
-    lost = eventually(lambda: t.journal("root_lost"), "the loss is in the journal")
+    lost = eventually(lambda: t.events("root_lost"), "the loss is in the journal")
     assert lost[0]["reason"] == "blocked"
     assert "most recent call first" in lost[0]["stack"]
 
@@ -164,7 +164,7 @@ def test_the_window_of_restarts_is_not_forgotten(tree: MakeTree) -> None:
             t.wait_new_root(root)
     t.kill(t.pids()["a"])
     t.wait_until("s", state=lambda state: state not in ("running", "stopping"))
-    gave_up = eventually(lambda: t.journal("gave_up", "s"), "the supervisor gives up")
+    gave_up = eventually(lambda: t.events("gave_up", "s"), "the supervisor gives up")
     assert len(gave_up) == 1
 
 

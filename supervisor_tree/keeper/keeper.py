@@ -51,8 +51,8 @@ class Keeper:
         self.lock: Lock | None = None
         self.run_dir = ""
         self.prepared = False
-        self.left_on_purpose: set[tuple[str, int]] = set()
-        """Ended incarnations with `sweep = false`: what they left is spared to the end, and by it."""
+        self.left_on_purpose: set[str] = set()
+        """Names of workers with `sweep = false` that have ended: what they left is spared to the end, and by it."""
         self._roles = 0
         self._ending: Ending | None = None
         self.loop = Loop()
@@ -225,11 +225,17 @@ class Keeper:
         self.logger.emptied(child)
         self.logger.forget(child)
         if not child.sweep:
-            self.left_on_purpose.add(child.key)
+            self.left_on_purpose.add(child.name)
         if child.failure is not None:
             self.kept.event("spawn_failed", name=child.name, inc=child.inc, **child.failure)
         else:
-            self.kept.event("exited", name=child.name, inc=child.inc, pid=child.pid, **end)
+            self.kept.event("exited", name=child.name, inc=child.inc, pid=child.pid, **(end or self._unknown(child)))
+
+    @staticmethod
+    def _unknown(child: Child) -> dict[str, Any]:
+        """The end of one that was forgotten although its leader lives."""
+        ended = {"code": None, "signal": None, "core": False, "oom": None, "cpu": None, "maxrss": None}
+        return {**ended, "asked": child.asked, "killed": child.killed}
 
     # --- the end
 
