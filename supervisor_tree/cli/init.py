@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _TREE = """\
 # {file}: a tree of programs. `supervisor-tree check` explains it, `supervisor-tree start` runs it.
-# Every key: docs/reference-configuration.md, or `supervisor-tree schema` for your editor.
+# Every key, with what it means: `supervisor-tree schema` (JSON Schema; editors complete and check with it).
 
 [tree]
 name = "{name}"

@@ -273,7 +273,11 @@ def exited_as_asked(tree: Tree, node: Node, event: ev.ChildExited) -> None:
 def time_is_up(tree: Tree, node: Node, event: ev.TimerFired) -> None:
     """Up or starting: the time to become ready."""
     if event.timer == "ready" and not node.ready:
-        crash(tree, node, f"not ready within {node.worker.start_timeout:g} s")
+        reason = f"not ready within {node.worker.start_timeout:g} s"
+        if gates.held(node):
+            tree.note("left_alone", node, {"reason": reason})
+        else:
+            crash(tree, node, reason)
 
 
 def stop_takes_too_long(tree: Tree, node: Node, event: ev.TimerFired) -> None:

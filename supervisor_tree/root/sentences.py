@@ -74,7 +74,7 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
         else f"{line['name']} is not started: {line.get('reason') or _by(line).lstrip(': ') or 'it is to be down'}"
     ),
     "completed": lambda line: f"{line['name']} has completed: {line.get('exit')}",
-    "failed": lambda line: f"{line['name']} has failed: {line.get('exit')}",
+    "failed": lambda line: f"{line['name']} has failed: {line.get('exit') or line.get('reason')}",
     "kill_requested": lambda line: f"{line['name']} is to be killed: {line.get('reason')}",
     "left_alone": lambda line: f"{line['name']} is left alone (hold) although: {line.get('reason')}",
     "start_failed": lambda line: f"{line['name']} could not be started: {line.get('reason')}",

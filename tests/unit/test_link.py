@@ -16,7 +16,9 @@ heads = st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.integers(-9
 
 @settings(max_examples=100, deadline=None)
 @given(frames=st.lists(st.tuples(heads, st.binary(max_size=50)), max_size=6), cuts=st.lists(st.integers(1, 40)))
-def test_frames_arrive_as_sent_in_whatever_pieces(frames: list[tuple[dict[str, object], bytes]], cuts: list[int]) -> None:
+def test_frames_arrive_as_sent_in_whatever_pieces(
+    frames: list[tuple[dict[str, object], bytes]], cuts: list[int]
+) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         link = Link(theirs)
@@ -65,8 +67,7 @@ def test_a_full_socket_queues_and_flush_goes_on() -> None:
             got += receiver.receive()
             sender.flush()
         assert got == [({"n": 1}, blob), ({"n": 2}, b"")]
-        assert not sender.wants_write
-        assert sender.queued == 0
+        assert (sender.wants_write, sender.queued) == (False, 0)
 
 
 def test_descriptors_come_with_their_frame_in_order() -> None:

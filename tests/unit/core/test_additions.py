@@ -383,6 +383,7 @@ class TestWishes:
         shell.request(ev.HoldRequested, "root/a")
         shell.tell(ev.KillRequested("root/a", 1, "hung"))
         assert shell.status("root/a") == "running"
+        assert shell.noted("left_alone")
         shell.exited("root/a")
         assert shell.status("root/a") == "held"
         assert not shell.spawning

@@ -77,7 +77,9 @@ def test_segments_are_begun_at_their_size_and_named_by_their_first_line(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(min_value=0, max_value=2000))
-def test_a_tail_torn_at_any_byte_loses_only_the_line_it_tore(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+def test_a_tail_torn_at_any_byte_loses_only_the_line_it_tore(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
     folder = tmp_path_factory.mktemp("journal")
     journal = Journal(folder, Written())
     journal.append([line(n) for n in range(1, 21)])
