@@ -156,7 +156,7 @@ def _read(path: str) -> Target | None:
     try:
         with open(path, "rb") as file:
             return Target(json.load(file))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -91,7 +91,7 @@ def end_walk() -> Walk:
     return Walk(task="stop", first=0, cursor=LAST, end=True)
 
 
-class Record(Struct, kw_only=True, omit_defaults=True):
+class Record(Struct, omit_defaults=True):
     """The part of a node that is written down."""
 
     path: str

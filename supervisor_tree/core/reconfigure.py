@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from supervisor_tree.core import gates, operations, starting, stopping, supervising
-from supervisor_tree.core.events import Reconfigured
+from supervisor_tree.core.events import By, Reconfigured, WishWord
 from supervisor_tree.core.facts import Fact
 from supervisor_tree.core.node import LAST, Node, State, Then, start_walk
 from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
@@ -24,14 +24,20 @@ if TYPE_CHECKING:
     from supervisor_tree.core.tree import Tree
 
 
+Wished = dict[str, tuple[WishWord, By | None]]
+
+
 def apply(tree: Tree, event: Reconfigured) -> None:
     if event.request in tree.operations:
         return
     operation = operations.begin(tree, event.request)
     tree.spec = event.root
     tree.touch_key("spec")
+    wished: Wished = {node.name: (node.wish, node.by) for node in tree.nodes.values() if node.wish != "up"}
     added: list[Node] = []
-    _respecify(tree, operation, tree.root, event.root, set(event.restart), added)
+    _respecify(tree, operation, tree.root, event.root, added)
+    for node in added:
+        _inherit(tree, node, wished)
     for node in added:
         if node.parent is not None and node.parent.state is State.UP and supervising.may_start(node):
             starting.start(tree, node)
@@ -43,9 +49,16 @@ def apply(tree: Tree, event: Reconfigured) -> None:
     operations.conclude(tree, operation)
 
 
-def _respecify(
-    tree: Tree, operation: Operation, sup: Node, spec: SupervisorSpec, restart: set[str], added: list[Node]
-) -> None:
+def _inherit(tree: Tree, node: Node, wished: Wished) -> None:
+    """A child that moved keeps the operator's wish: people know it by its name, not by its place."""
+    if node.name in wished:
+        node.wish, node.by = wished[node.name]
+        tree.touch(node)
+    for child in node.order:
+        _inherit(tree, child, wished)
+
+
+def _respecify(tree: Tree, operation: Operation, sup: Node, spec: SupervisorSpec, added: list[Node]) -> None:
     """``sup`` and what is below it go by ``spec`` from now on."""
     _respec(tree, sup, spec)
     if sup.is_simple:
@@ -72,7 +85,7 @@ def _respecify(
             _remove(tree, operation, child)
         elif isinstance(child_spec, SupervisorSpec):
             child.own_spec = None
-            _respecify(tree, operation, child, child_spec, restart, added)
+            _respecify(tree, operation, child, child_spec, added)
         else:
             child.own_spec = None
             _respec(tree, child, child_spec)

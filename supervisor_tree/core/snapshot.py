@@ -36,8 +36,7 @@ _spec = msgspec.json.Decoder(SupervisorSpec).decode
 _record = msgspec.json.Decoder(Record).decode
 _operation = msgspec.json.Decoder(Operation).decode
 _chunk = msgspec.json.Decoder(list[Entry]).decode
-_names = Record.__struct_fields__
-_fields = attrgetter(*_names)
+_fields = attrgetter(*Record.__struct_fields__)
 
 
 def dump(tree: Tree, key: str) -> bytes | None:
@@ -45,7 +44,7 @@ def dump(tree: Tree, key: str) -> bytes | None:
     kind, _, rest = key.partition("/")
     if kind == "node":
         node = tree.nodes.get(rest)
-        return None if node is None else _encode(Record(**dict(zip(_names, _fields(node), strict=True))))
+        return None if node is None else _encode(Record(*_fields(node)))
     if kind == "window":
         number, _, path = rest.partition("/")
         sup = tree.nodes.get(path)

@@ -147,8 +147,13 @@ def stopped(tree: Tree, child: Node, again: bool) -> None:
     if again and sup.state is not State.STOPPING and not (sup.walk is not None and sup.walk.covers(child.rank)):
         starting.start(tree, child)
     _go_on(tree, child)
-    if child.state is State.DOWN and _leaves(child) and not again:
+    if child.state is not State.DOWN or again:
+        return
+    if _leaves(child):
         stopping.delist(tree, child)
+    elif child.wish == "hold":
+        # Hands off since the stop was asked for: what is down is held now, until `release`.
+        gates.close(tree, child, Gate.HELD, None)
 
 
 def removed(tree: Tree, child: Node) -> None:

@@ -14,7 +14,7 @@ import json
 import socket
 import struct
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 _LENGTHS = struct.Struct(">II")
@@ -76,9 +76,11 @@ class Link:
     socket is writable while `wants_write` is true), `receive` takes what is there.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, loads: Callable[[bytes], Any] = json.loads) -> None:
+        """``loads``: a faster reader of JSON, where there is one; it raises ValueError for what is none."""
         sock.setblocking(False)
         self.sock = sock
+        self._loads = loads
         self._in = bytearray()
         self._fds: deque[int] = deque()
         self._out: deque[tuple[memoryview, Sequence[int]]] = deque()
@@ -191,7 +193,7 @@ class Link:
                 break
             start = at + _LENGTHS.size
             try:
-                head = json.loads(bytes(buffer[start : start + head_size]))
+                head = self._loads(bytes(buffer[start : start + head_size]))
             except (ValueError, RecursionError) as error:
                 raise LinkError(f"a head that is no JSON: {error}") from error
             if not isinstance(head, dict):

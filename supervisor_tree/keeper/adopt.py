@@ -25,6 +25,22 @@ class Adopter:
         self._keeper = keeper
         self._table = keeper.table
         self._first = os.getpid() == 1
+        self._reported: dict[int, Child] = {}
+        """Ends that were reported before this look, by the number of their group and session."""
+
+    def reported(self, child: Child) -> None:
+        """The end of a crashed child was reported before looking: nothing of its group is left, and looking at 1,000
+        children takes as long as a restart. What the look finds is killed before its name is started anew."""
+        self._reported[child.pid] = child
+
+    def let_start(self) -> list[str]:
+        """After a look: names of which nothing lingers any more."""
+        lingering = self._table.lingering
+        free = [name for name, pids in lingering.items() if not pids]
+        for name in free:
+            del lingering[name]
+        self._reported = {number: child for number, child in self._reported.items() if child.name in lingering}
+        return free
 
     def look(self) -> None:
         """Find, attribute and, where their worker has ended, kill newly adopted processes."""
@@ -68,13 +84,24 @@ class Adopter:
         if child is not None:
             adopted.key = child.key
             self._belongs(seen, child)
+        elif key is not None:
+            # Of an incarnation that is over, by its environment.
+            if key[0] not in self._keeper.left_on_purpose:
+                self._lingers(seen, key[0])
         elif ours == "role":
             # What a root or logger that died had started.
             kill(seen)
-        elif key is None and not (self._first and ours == ""):
+        elif not (self._first and ours == ""):
             self._keeper.kept.event("adopted", pid=seen.pid, command=means.command(seen.pid))
 
+    def _lingers(self, seen: Process, name: str) -> None:
+        self._table.lingering.setdefault(name, {})[seen.pid] = seen.start
+        kill(seen)
+
     def _belongs(self, seen: Process, child: Child) -> None:
+        if child.key not in self._table.children:
+            self._lingers(seen, child.name)
+            return
         child.rest[seen.pid] = seen.start
         if not child.sweep:
             return
@@ -90,7 +117,7 @@ class Adopter:
         """The child it belongs to, or the name that it was of, and how its environment is ours."""
         table = self._table
         for number in (seen.session, seen.pgrp):
-            child = table.groups.get(number)
+            child = table.groups.get(number) or self._reported.get(number)
             if child is not None and seen.start >= child.start:
                 return child, child.key, "group"
         key, ours = _named(means.environment(seen.pid) or b"", self._keeper.tree_id)
@@ -113,6 +140,9 @@ class Adopter:
         adopted = self._table.adopted.pop(pid, None)
         if adopted is None or adopted.key is None:
             return None
+        lingering = self._table.lingering.get(adopted.key[0])
+        if lingering is not None:
+            lingering.pop(pid, None)
         child = self._table.children.get(adopted.key)
         if child is not None:
             child.rest.pop(pid, None)

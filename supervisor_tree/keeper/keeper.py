@@ -74,7 +74,7 @@ class Keeper:
             # The root must have been heard of between two WATCHDOG=1.
             limits.ping = min(limits.ping, self.upward.watchdog / 2)
         self.asked = Asked(self)
-        self._effects = Effects(self)
+        self.effects = Effects(self)
 
     def _catch(self) -> None:
         wanted = [signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
@@ -186,7 +186,7 @@ class Keeper:
             if len(self.table.done) > _COLLECT_DONE:
                 # Whose end was acknowledged, the root of now and any later one knows of.
                 self.table.done.intersection_update((each.get("name"), each.get("inc")) for each in self.kept.events)
-            self._effects.carry_out(head.get("effects") or [])
+            self.effects.carry_out(head.get("effects") or [])
 
     def spawned(self, child: Child) -> None:
         self.kept.event("spawned", name=child.name, inc=child.inc, pid=child.pid, start=child.start)

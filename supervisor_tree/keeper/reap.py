@@ -62,9 +62,16 @@ class Reaper:
             return
         for pid, status in others:
             table.others.pop(pid).ended(status)
-        self._keeper.adopter.look()
-        if touched and not means.orphans_come_to_us:
-            self._keeper.adopter.look_without_adoption(list(touched.values()))
+        adopter = self._keeper.adopter
+        if means.orphans_come_to_us:
+            for child in touched.values():
+                if not child.asked and child.sweep and not self._left(child):
+                    adopter.reported(child)
+                    self.finish(child)
+            self._keeper.brain.flush()
+            adopter.look()
+        elif touched:
+            adopter.look_without_adoption(list(touched.values()))
         for child in touched.values():
             self.settle(child)
         # A member of a dead leader's group may have had a parent elsewhere, which just died.
@@ -72,6 +79,8 @@ class Reaper:
             waiting = table.children.get(key)
             if waiting is not None and key not in touched:
                 self.settle(waiting)
+        for name in adopter.let_start():
+            self._keeper.effects.start_deferred(name)
 
     def _next_dead(self) -> int | None:
         """pid of a child that is dead; still a zombie where the system lets us look first."""

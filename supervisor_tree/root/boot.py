@@ -38,7 +38,7 @@ _PROOF = 5.0
 
 def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
     """Live as the root until the keeper ends us. Returns `start`'s exit status when there is nothing to live for."""
-    link = Link(socket.socket(fileno=arguments.link))
+    link = Link(socket.socket(fileno=arguments.link), msgspec.json.Decoder().decode)
     hello: dict[str, Any] = {}
     try:
         hello, blob = _await(link, "hello")

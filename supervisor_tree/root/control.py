@@ -6,8 +6,10 @@ whoever floods us. A request that is one but asks for something wrong gets a cle
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
 
 VERSION = 1
+_AT_ONCE = 500
+"""Questions under way, so that a flood of them costs no memory."""
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -84,7 +88,8 @@ class Control:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self.dropped = 0
-        """Messages that were no request."""
+        """Messages that were no request, and questions beyond those that are answered at one time."""
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def on_request(self, client: bytes, parts: list[bytes]) -> None:
         """One message from the control socket."""
@@ -127,6 +132,17 @@ class Control:
             self._send(client, {"v": VERSION, "id": operation.id, "kind": "ack", "operation": operation.id})
         else:
             self.end(client, operation.id, operation.answer())
+
+    def later(self, answer: Coroutine[Any, Any, None]) -> None:
+        """Have a question answered that needs a look at disk or processes. Beyond `_AT_ONCE` it is dropped and
+        counted: an honest client asks again."""
+        if len(self._under_way) >= _AT_ONCE:
+            self.dropped += 1
+            answer.close()
+            return
+        task = self._shell.loop.create_task(answer)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
     def end(self, client: bytes, id_: str, data: Any) -> None:
         self._send(client, {"v": VERSION, "id": id_, "kind": "end", "data": data})

@@ -35,6 +35,7 @@ class Sockets:
         self._context.set(zmq.BLOCKY, 0)
         self._router: zmq.Socket[bytes] | None = None
         self._stream: zmq.Socket[bytes] | None = None
+        self._due: set[Callable[[], None]] = set()
         self.topics: set[bytes] = set()
         """What somebody listens to at present (prefixes)."""
         self.bind()
@@ -72,7 +73,7 @@ class Sockets:
             return
         with contextlib.suppress(zmq.ZMQError):
             self._router.send_multipart([client, message], zmq.DONTWAIT)
-        self._loop.call_soon(self._drain_requests)
+        self._soon(self._drain_requests)
 
     def publish(self, topic: bytes, message: bytes) -> None:
         """Send to those who listen to ``topic``."""
@@ -80,7 +81,7 @@ class Sockets:
             return
         with contextlib.suppress(zmq.ZMQError):
             self._stream.send(topic + message, zmq.DONTWAIT)
-        self._loop.call_soon(self._drain_topics)
+        self._soon(self._drain_topics)
 
     def close_sockets(self) -> None:
         for socket in (self._router, self._stream):
@@ -99,7 +100,14 @@ class Sockets:
         self._router = self._stream = None
         self._context.term()
 
+    def _soon(self, drain: Callable[[], None]) -> None:
+        """Once in a turn of the loop, however many have sent meanwhile: the others get theirs in between."""
+        if drain not in self._due:
+            self._due.add(drain)
+            self._loop.call_soon(drain)
+
     def _drain_requests(self) -> None:
+        self._due.discard(self._drain_requests)
         router = self._router
         if router is None:
             return
@@ -109,9 +117,10 @@ class Sockets:
             except zmq.ZMQError:  # nothing is left, or a request before this one closed the socket
                 return
             self._on_request(parts[0], parts[1:])
-        self._loop.call_soon(self._drain_requests)
+        self._soon(self._drain_requests)
 
     def _drain_topics(self) -> None:
+        self._due.discard(self._drain_topics)
         if self._stream is None:
             return
         for _ in range(_DRAIN):
@@ -123,4 +132,4 @@ class Sockets:
                 self.topics.add(message[1:])
             elif message[:1] == b"\x00":
                 self.topics.discard(message[1:])
-        self._loop.call_soon(self._drain_topics)
+        self._soon(self._drain_topics)

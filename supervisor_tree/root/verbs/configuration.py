@@ -30,7 +30,8 @@ def _config_error(error: config.ConfigError) -> RootError:
 def reload(shell: Shell, request: Request, client: bytes) -> Operation | None:
     """Read the files anew and apply what changed; with ``plan`` only say what would be done."""
     if request.flag("plan"):
-        shell.loop.create_task(_answer_plan(shell, request, client))
+        assert shell.control is not None
+        shell.control.later(_answer_plan(shell, request, client))
         return None
     operation = begin(shell, request, [])
     shell.note("asked_for", None, command="reload", names=[], by=request.by, operation=operation.id)

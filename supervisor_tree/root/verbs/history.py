@@ -93,7 +93,7 @@ def _answer(shell: Shell, request: Request, client: bytes, read: Any, tell: Any)
             control.error(client, request.id, RootError(f"the journal can't be read: {error}", code="failed"))
         shell.flush()
 
-    shell.loop.create_task(later())
+    control.later(later())
 
 
 def _backwards(folder: Path, pending: list[tuple[int, bytes]]) -> Any:

@@ -36,7 +36,7 @@ def status(shell: Shell, request: Request, client: bytes) -> None:
         control.end(client, request.id, tree_json(shell, clock, children))
         shell.flush()
 
-    shell.loop.create_task(later())
+    control.later(later())
 
 
 def tree_json(shell: Shell, clock: Clock, children: list[dict[str, Any]]) -> dict[str, Any]:

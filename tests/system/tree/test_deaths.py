@@ -160,9 +160,9 @@ def test_logger_killed_again_and_again_under_load(tree: MakeTree) -> None:
     t.wait("one", "two", state="completed")
     assert t.stop() == 0  # drains
     for name, error_file in (("one", None), ("two", t.dir / "two.err")):
-        written = _whole(t.state_dir / "logs" / f"{name}.log")
-        out = [line for line in written if line.startswith("o")]
-        err = [line for line in (_whole(error_file) if error_file else written) if line.startswith("e")]
+        lines = _whole(t.state_dir / "logs" / f"{name}.log")
+        out = [line for line in lines if line.startswith("o")]
+        err = [line for line in (_whole(error_file) if error_file else lines) if line.startswith("e")]
         count = int(out.pop().split()[1])
         assert count > 1000
         assert [int(line[1:10]) for line in out] == list(range(count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import MakeTree
@@ -271,6 +273,93 @@ def test_an_upgrade_that_cannot_start_is_refused(tree: MakeTree) -> None:
     assert t.ask("upgrade")["state"] == "done"
     assert t.pids() == pids
     assert t.root_pid() != root
+
+
+def test_readiness_and_those_who_wait_for_it(tree: MakeTree) -> None:
+    """Ready once is ready; and who still waits goes on waiting, and starts when READY=1 comes."""
+    notify = (
+        "import os, socket, sys\\n"
+        "open('go-' + os.environ['SUPERVISOR_TREE_NAME']).read()\\n"
+        "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\\n"
+        "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])\\n"
+        "open('never').read()\\n"
+    )
+    t = tree(
+        f"""
+        [supervisors.s]
+        strategy = "rest_for_one"
+        children = ["a", "b", "c"]
+        [workers.a]
+        command = ["${{tree.python}}", "-S", "-c", "{notify}"]
+        ready = {{ notify = true }}
+        [workers.b]
+        command = ["${{tree.python}}", "-S", "-c", "{notify}"]
+        ready = {{ notify = true }}
+        [workers.c]
+        command = "sleep 1000"
+        """,
+        start=False,
+    )
+    for name in ("go-a", "go-b", "never"):
+        os.mkfifo(t.dir / name)
+    t.start()
+    (t.dir / "go-a").write_text("now")
+    t.wait("a")
+    t.wait_until("b", state="starting", pid=lambda pid: pid is not None)
+    pids, root = t.pids(), t.root_pid()
+    t.kill(root)
+    t.wait_new_root(root)
+    children = t.children()
+    assert (children["a"]["state"], children["a"]["ready"]) == ("running", True)
+    assert (children["b"]["state"], children["b"]["ready"]) == ("starting", False)
+    assert children["c"]["state"] == "waiting"
+    root = t.root_pid()
+    os.kill(root, signal.SIGSTOP)
+    (t.dir / "go-b").write_text("now")  # told while no root listens
+    t.wait_new_root(root)
+    t.wait("a", "b", "c")
+    assert {name: t.pids()[name] for name in ("a", "b")} == pids
+
+
+def test_a_keeper_that_was_asleep_blames_nobody(tree: MakeTree) -> None:
+    """^Z and suspend: what did not happen while the keeper slept is nobody's fault."""
+    t = tree(PAIR)
+    t.wait("a", "b")
+    pids, root, logger = t.pids(), t.root_pid(), t.logger_pid()
+    assert t.keeper is not None
+    os.kill(t.keeper.pid, signal.SIGSTOP)
+    os.kill(pids["a"], signal.SIGKILL)
+    threading.Event().wait(1.5)  # more than the second from which on a keeper knows that it was asleep
+    os.kill(t.keeper.pid, signal.SIGCONT)
+    t.wait_until("a", state="running", restarts=1)
+    assert (t.root_pid(), t.logger_pid(), t.pids()["b"]) == (root, logger, pids["b"])
+
+
+def test_a_root_that_dies_while_it_starts_workers(tree: MakeTree) -> None:
+    """Killed within the first moments, again and again: each worker is started, none twice."""
+    workers = "".join(f'    [workers.w{n}]\n    command = "sleep 1000"\n' for n in range(60))
+    t = tree(workers, start=False)
+    t.start(wait=False)
+    assert t.keeper is not None
+    keeper = psutil.Process(t.keeper.pid)
+    killed: set[int] = set()
+
+    def first_commit() -> bool:
+        return any(child.name() == "sleep" for child in keeper.children())
+
+    eventually(first_commit, "the first worker is there")
+    for pause in (0.0, 0.05, 0.15):
+        threading.Event().wait(pause)
+        for child in keeper.children():
+            with contextlib.suppress(psutil.Error):
+                if "supervisor_tree.root" in child.cmdline() and child.pid not in killed:
+                    killed.add(child.pid)
+                    child.kill()
+    t.wait_up()
+    t.wait(*(f"w{n}" for n in range(60)))
+    assert killed
+    assert {child["incarnation"] for child in t.children().values()} == {1}
+    assert len([process for process in t.processes() if process.name() == "sleep"]) == 60
 
 
 LOADED = """

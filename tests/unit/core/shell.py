@@ -49,6 +49,8 @@ class Shell:
         for effect in self.effects:
             self._do(effect)
         self._check_windows()
+        # A wish is for a child of the tree: one that is taken out of it takes its wish along.
+        self.wished_down &= self.tree.nodes.keys()
         return self.effects
 
     def start(self) -> Shell:

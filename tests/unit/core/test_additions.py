@@ -585,6 +585,14 @@ class TestReload:
         assert shell.trail == ["-root/s/b", "+root/b"]
         assert shell.node("root/b").incarnation == 2
 
+    def test_a_moved_child_keeps_its_wish(self) -> None:
+        shell = running(worker("a"), sup("s", worker("b")))
+        shell.request(ev.StopRequested, "root/s/b")
+        shell.answer()
+        self.reload(shell, worker("a"), sup("s"), worker("b"))
+        shell.answer()
+        assert shell.status("root/b") == "stopped"
+
     def test_a_worker_that_becomes_a_supervisor_is_replaced(self) -> None:
         shell = running(worker("a"))
         self.reload(shell, sup("a", worker("b")))
