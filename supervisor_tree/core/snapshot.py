@@ -36,7 +36,8 @@ _spec = msgspec.json.Decoder(SupervisorSpec).decode
 _record = msgspec.json.Decoder(Record).decode
 _operation = msgspec.json.Decoder(Operation).decode
 _chunk = msgspec.json.Decoder(list[Entry]).decode
-_fields = attrgetter(*Record.__struct_fields__)
+_names = Record.__struct_fields__
+_fields = attrgetter(*_names)
 
 
 def dump(tree: Tree, key: str) -> bytes | None:

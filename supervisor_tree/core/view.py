@@ -77,6 +77,12 @@ def paths(tree: Tree) -> list[str]:
     return found
 
 
+def held(tree: Tree, path: str) -> bool:
+    """Whether a start was answered with `held` and waits for `GateOpened`; an operator's hold is none."""
+    one = tree.nodes[path]
+    return one.gate is Gate.HELD and not gates.held(one)
+
+
 def wishes(tree: Tree) -> dict[str, tuple[WishWord, By]]:
     """The wishes that are not plainly up: what `WishesRestored` wants in the tree's next life."""
     return {path: (one.wish, one.by or By()) for path, one in tree.nodes.items() if one.wish != "up"}

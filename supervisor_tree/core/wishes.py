@@ -42,7 +42,8 @@ def subjects(tree: Tree, request: Request, operation: Operation) -> list[Node]:
             again = isinstance(request, RestartRequested)
             found.update((one.path, one) for one in tied_to(node) if one is node or one.wish == "up" or not again)
     nodes = list(found.values())
-    return nodes[::-1] if isinstance(request, StopRequested) else nodes
+    # A supervisor before what is below it, however they were named: its children start under it.
+    return nodes[::-1] if isinstance(request, StopRequested) else sorted(nodes, key=lambda node: node.path.count("/"))
 
 
 def express(tree: Tree, nodes: list[Node], request: Request) -> None:

@@ -47,9 +47,9 @@ class Adopter:
         if not means.orphans_come_to_us:
             return
         table = self._table
-        pids = means.own_children()
-        if pids is None or len(pids) == table.direct():
+        if means.number_of_children() == table.direct():
             return
+        pids = means.own_children() or ()
         for pid in pids:
             if pid in table.leaders or pid in table.adopted or pid in table.others:
                 continue

@@ -210,11 +210,11 @@ class Brain:
         if peer is not self.root or (peer.reason is not None and peer.alive):
             # Killed but not yet reaped: its link is drained when it is.
             if peer is self.root and kind == "commit":
-                self._commit(peer, head, blob)
+                self._commit(head, blob)
             return
         self._heard = time.monotonic()
         if kind == "commit":
-            self._commit(peer, head, blob)
+            self._commit(head, blob)
         elif kind == "pong":
             self._pinged = None
             self.acknowledged = True
@@ -227,14 +227,10 @@ class Brain:
         elif kind == "prepare":
             self._keeper.prepare(head)
 
-    def _commit(self, peer: Peer, head: dict[str, Any], blob: bytes) -> None:
-        try:
-            self._keeper.commit(head, blob)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            peer.kill(f"garbage on its link: {type(error).__name__} {error}")
-        else:
-            if head.get("ack"):
-                self.acknowledged = True
+    def _commit(self, head: dict[str, Any], blob: bytes) -> None:
+        self._keeper.commit(head, blob)
+        if head.get("ack"):
+            self.acknowledged = True
 
     def prepared(self, swept: list[dict[str, Any]], lock: int) -> None:
         if self.root is not None:

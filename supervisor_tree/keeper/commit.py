@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -37,6 +38,8 @@ class Effects:
             "status": self._status,
         }
         self._stopped = False
+        self._deferred: dict[str, dict[str, Any]] = {}
+        """Spawns that wait until what lingers of their name is gone."""
 
     def carry_out(self, effects: list[dict[str, Any]]) -> None:
         """All of them, before the next frame is read.
@@ -63,12 +66,31 @@ class Effects:
         name, inc = str(effect["name"]), int(effect["inc"])
         if (name, inc) in keeper.table.children or (name, inc) in keeper.table.done or keeper.ending:
             return
+        if name in keeper.table.lingering:
+            if name not in self._deferred:
+                keeper.loop.later(keeper.limits.linger, lambda: self._still_lingering(name, inc))
+            self._deferred[name] = effect
+            return
         try:
             self._start(name, inc, effect)
         except SpawnError as error:
             self._failed(name, inc, error.errno, error.reason)
         except OSError as error:
             self._failed(name, inc, error.errno or 0, _out_of(error, keeper.spawner.descriptors()))
+
+    def start_deferred(self, name: str) -> None:
+        """Nothing lingers of that name any more."""
+        effect = self._deferred.pop(name, None)
+        if effect is not None:
+            self._spawn(effect)
+
+    def _still_lingering(self, name: str, inc: int) -> None:
+        effect = self._deferred.get(name)
+        if effect is None or effect["inc"] != inc:
+            return
+        del self._deferred[name]
+        pids = ", ".join(map(str, self._keeper.table.lingering.get(name, ())))
+        self._failed(name, inc, errno.EBUSY, f"what is left of the one before can't be killed (pid {pids})")
 
     def _failed(self, name: str, inc: int, number: int, reason: str) -> None:
         self._keeper.table.done.add((name, inc))
@@ -130,6 +152,10 @@ class Effects:
     def _stop(self, effect: dict[str, Any]) -> None:
         child = self._keeper.table.children.get((effect["name"], effect["inc"]))
         if child is None:
+            deferred = self._deferred.get(effect["name"])
+            if deferred is not None and deferred["inc"] == effect["inc"]:
+                del self._deferred[effect["name"]]
+                self._failed(effect["name"], effect["inc"], errno.ECANCELED, "stopped before it was started")
             return
         self._stopped = True
         grace = effect.get("grace")
@@ -167,8 +193,6 @@ class Effects:
 
 
 def _out_of(error: OSError, most: int) -> str:
-    import errno
-
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"out of file descriptors ({most} for the keeper, 2 for each worker): raise the hard limit (ulimit -Hn)"
     return str(error)

@@ -70,6 +70,8 @@ class Ending:
             self._timer.cancel()
         keeper = self._keeper
         peers = [peer.pid for peer in (keeper.brain.root, keeper.brain.standby, keeper.logger.peer) if peer is not None]
+        # The root tidies up while we look for what is left.
+        keeper.brain.end(at_once=self._kill_root)
         sweep.kill_all(
             keeper.tree_id,
             (),
@@ -82,7 +84,6 @@ class Ending:
         else:
             keeper.logger.drain()
             keeper.loop.later(keeper.limits.drain, self.logs_are_written)
-        keeper.brain.end(at_once=self._kill_root)
         self.processes_end()
 
     def logs_are_written(self) -> None:

@@ -26,6 +26,8 @@ class Limits:
         """A request to stop that no root acknowledges for so long is carried out without one."""
         self.leftover = 0.1
         """What outlives its leader by so long is looked for by a full walk, watched and reported."""
+        self.linger = 5.0
+        """A start waits so long for what was found of the incarnation before after its end, and was killed."""
         self.strangers = 5.0
         """Unattributed adopted processes get so long between TERM and KILL at the end of the tree."""
         self.drain = 10.0

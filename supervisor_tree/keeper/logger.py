@@ -71,7 +71,7 @@ class LogKeeper:
         self._next = 1
         self._lines: list[str] = []
         self._said = 0
-        self._out: list[bytes] = []
+        self._out: list[dict[str, Any]] = []
         self._fds: list[int] = []
         self._processes: dict[Peer, tuple[str, int]] = {}
         self._staging: tuple[int, int] | None = None
@@ -179,7 +179,7 @@ class LogKeeper:
         if self.peer is not None:
             if len(self._fds) >= _FDS_AT_ONCE:
                 self.flush()
-            self._out.append(encode(stream.head()))
+            self._out.append(stream.head())
             self._fds.append(fd)
 
     def emptied(self, child: Child) -> None:
@@ -248,12 +248,14 @@ class LogKeeper:
 
     def _queue(self, head: dict[str, Any]) -> None:
         if self.peer is not None:
-            self._out.append(encode(head))
+            self._out.append(head)
 
     def flush_soon(self) -> None:
         """Send new pipes now, all else with them or a moment later.
 
         Woken for each end of a child, the logger would take a processor just when the root decides what follows."""
+        if self.peer is None:
+            return
         if self._fds:
             self.flush()
         elif (self._out or self._lines) and self._later is None:
@@ -273,7 +275,7 @@ class LogKeeper:
             if self._said > _COMPACT_AFTER + 4 * len(self._keeper.table.children):
                 self._write_anew()
         if self._out:
-            frames, fds = b"".join(self._out), self._fds
+            frames, fds = b"".join([encode(head) for head in self._out]), self._fds
             self._out.clear()
             self._fds = []
             self.peer.send_bytes(frames, fds)

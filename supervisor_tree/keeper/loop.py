@@ -20,6 +20,9 @@ READ = select.POLLIN
 WRITE = select.POLLOUT
 
 
+_MISTAKES_MOST = 100
+
+
 class Timer:
     """A call at a time on `time.monotonic`; `cancel` may be called at any time, also after it."""
 
@@ -55,6 +58,7 @@ class Loop:
         self.on_late: Callable[[float], object] = lambda seconds: None
         self.on_turn: Callable[[], object] = lambda: None
         self._pending: list[int] = []
+        self._mistakes = 0
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
         self._poller.register(self._wake_read, READ)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
@@ -95,6 +99,14 @@ class Loop:
             self.turn()
         return self._status
 
+    def close(self) -> None:
+        """Give back its descriptors; it can't run again."""
+        signal.set_wakeup_fd(-1)
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        if isinstance(self._poller, select.epoll):
+            self._poller.close()
+
     def turn(self) -> None:
         """Wait for one burst of events and handle it."""
         timeout = -1.0
@@ -112,16 +124,33 @@ class Loop:
             while timers and timers[0].when <= now:
                 call = heapq.heappop(timers).call
                 if call is not None:
-                    call()
+                    self._guard(call)
         for fd, events in ready:
             if fd == self._wake_read:
-                self._signals()
+                self._guard(self._signals)
                 continue
             # An earlier callback of this turn may have unwatched it.
             watcher = self._calls.get(fd)
             if watcher is not None:
-                watcher(events)
-        self.on_turn()
+                self._guard(watcher, events)
+        self._guard(self.on_turn)
+
+    def _guard(self, call: Callable[..., object], *arguments: object) -> None:
+        """A mistake of ours in one callback must not end the tree: it is said, and the next callback is called.
+
+        Raises:
+            Exception: the same again and again: better dead, so that a new start is possible.
+        """
+        try:
+            call(*arguments)
+        except Exception:
+            self._mistakes += 1
+            if self._mistakes > _MISTAKES_MOST:
+                raise
+            import traceback
+
+            os.write(2, b"supervisor-tree: a mistake in the keeper, please report it:\n")
+            os.write(2, traceback.format_exc().encode(errors="replace"))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGCHLD:

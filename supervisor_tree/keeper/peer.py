@@ -153,7 +153,7 @@ class Peer:
             if not frames:
                 break
             for head, blob in frames:
-                self._on_frame(self, head, blob)
+                self._hear(head, blob)
         self.close_link()
         self._on_end(self, status)
 
@@ -169,12 +169,19 @@ class Peer:
             if not events & ~WRITE:
                 return
             for head, blob in link.receive():
-                self._on_frame(self, head, blob)
+                self._hear(head, blob)
         except LinkClosed:
             self._hung_up()
         except LinkError as error:
             self.kill(f"garbage on its link: {error}")
             self.close_link()
+
+    def _hear(self, head: dict[str, Any], blob: bytes) -> None:
+        """A frame that is JSON but no message of ours is garbage too: what can't be trusted is replaced."""
+        try:
+            self._on_frame(self, head, blob)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            self.kill(f"garbage on its link: {type(error).__name__} {error}")
 
     def _hung_up(self) -> None:
         """Its end is closed: it is dead or dying, else broken."""
@@ -183,8 +190,7 @@ class Peer:
         self._keeper.loop.later(1.0, lambda: self.kill("closed its link"))
 
     def _is_stopped(self) -> bool:
-        seen = means.process(self.pid)
-        return seen is not None and seen.state == "T"
+        return means.child_is_stopped(self.pid)
 
     def _still_stopped(self) -> None:
         self._stopped = None

@@ -33,6 +33,7 @@ def kill_all(
     *,
     deadline: float | None = None,
     others: bool = True,
+    heir: bool = False,
 ) -> list[dict[str, object]]:
     """SIGKILL every process of a tree until two scans running find none.
 
@@ -47,6 +48,8 @@ def kill_all(
         deadline: on `time.monotonic`; after it the scan ends even if something is left. Default: 10 s from now.
         others: also kill another root or logger of that tree: last, after up to a second for it to end
             by itself, so that two sweeps at once don't disturb each other.
+        heir: we are such a root or logger, and end after this: we say by our short name that we are done, and
+            don't wait for one that has said so.
 
     Returns:
         One ``{"name", "pid", "command"}`` for each process killed (name: None where unknown).
@@ -71,6 +74,10 @@ def kill_all(
                 killed[each.pid, each.start] = {"name": name, "pid": each.pid, "command": means.command(each.pid)}
             kill(each)
         _wait_for_one(found, _BETWEEN_SCANS)
+    if heir:
+        # Said before the other is looked at: of two that are done at once, one sees it and goes, the other sees that.
+        means.call_self(_done_name(tree_id))
+        scanner.sweepers = {pid: each for pid, each in scanner.sweepers.items() if not _is_done(each, tree_id)}
     if others and scanner.sweepers:
         _let_end(list(scanner.sweepers.values()), min(end, time.monotonic() + _OTHERS_MAY_TAKE))
     return list(killed.values())
@@ -83,6 +90,15 @@ def half_spawned_name(tree_id: str) -> str:
     would be missed, execute its program and live on: seen in 1 of 20 kills of a busy keeper.
     """
     return f"keeper-{tree_id[:8]}"
+
+
+def _done_name(tree_id: str) -> str:
+    return f"swept-{tree_id[:8]}"
+
+
+def _is_done(process: Process, tree_id: str) -> bool:
+    now = means.process(process.pid)
+    return now is None or now.start != process.start or now.name == _done_name(tree_id)
 
 
 def kill(process: Process) -> None:

@@ -115,8 +115,8 @@ class Table:
         """Direct children that are no workers, by pid."""
         self.adopted: dict[int, Adopted] = {}
         self.lingering: dict[str, dict[int, int]] = {}
-        """What was found of workers after their end had been reported, and is being killed: name → pid → start time. The
-        name is not started anew before it is gone."""
+        """What was found of workers after their end had been reported, and is being killed: name → pid → start time.
+        The name is not started anew before it is gone."""
         self.done: set[Key] = set()
         """Incarnations whose end no commit has acknowledged yet: a spawn of them is a repetition."""
         self._spawned = 0

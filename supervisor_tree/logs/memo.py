@@ -38,6 +38,10 @@ class Memo:
             inode, record = _NOTE.unpack_from(self._map, _NOTES_AT + number * _NOTE.size)
             self._left.setdefault(inode, []).append(record)
 
+    def close(self) -> None:
+        """Let go of it; the memfd itself lives on with the keeper."""
+        self._map.close()
+
     @property
     def full(self) -> bool:
         return self._count >= MOST

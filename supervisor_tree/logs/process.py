@@ -309,7 +309,7 @@ class Logger:
             self._cut_off()
         self._mover.ask(self._mover.go_on)
         if self._tree_id:
-            sweep.kill_all(self._tree_id, record.rows(self._table.lines))
+            sweep.kill_all(self._tree_id, record.rows(self._table.lines), heir=True)
         end = time.monotonic() + _LAST_BYTES
         poll = select.poll()
         poll.register(self._wake.fd, select.POLLIN)

@@ -72,6 +72,12 @@ class Cursor:
         self._unknown = stream or "all"
         self._pending: dict[str, bytearray] = {}
 
+    def close(self) -> None:
+        """Let go of the file that was being read."""
+        if self.part is not None:
+            self.part.close()
+            self.part = None
+
     def last(self, count: int, choice: Choice) -> list[Line]:
         """The last ``count`` wanted lines."""
         parts = open_all(self.path)

@@ -56,7 +56,7 @@ def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
         if hello:
             watch = DeathWatch(hello["keeper"], hello["keeper_start"])
             if _is_proved(watch):
-                sweep.kill_all(hello["id"], hello["table"])
+                sweep.kill_all(hello["id"], hello["table"], heir=True)
         return 1
 
 
@@ -251,7 +251,7 @@ def _live(
         status = await ended
         # A tree that is over is swept by its keeper, which waits for us to exit.
         if watch.proved() if shell.over else _is_proved(watch):
-            sweep.kill_all(shell.id, shell.table.values())
+            sweep.kill_all(shell.id, shell.table.values(), heir=True)
         shell.close()
         if shell.over:
             files.remove_run_files(shell)

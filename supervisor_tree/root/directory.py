@@ -41,6 +41,10 @@ class Directory:
         """
         return view.node(self._tree, path)
 
+    def held(self, path: str) -> bool:
+        """Whether it is held by what its start needs (not by an operator)."""
+        return view.held(self._tree, path)
+
     def paths(self) -> list[str]:
         """Of all children, in the tree's order, without the root."""
         return [path for path in view.paths(self._tree) if "/" in path]

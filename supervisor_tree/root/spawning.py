@@ -124,7 +124,7 @@ class Spawning:
     async def _look_again(self, path: str) -> None:
         shell = self._shell
         self._retries.pop(path, None)
-        if not shell.directory.has(path) or not self._held(path):
+        if not shell.directory.has(path) or not shell.directory.held(path):
             return
         try:
             await shell.loop.run_in_executor(None, self._make, shell.bare(path))
@@ -154,13 +154,8 @@ class Spawning:
     def resume(self) -> None:
         """After a root's death: look again at what holds children, which was a timer of the old root's."""
         for path in self._shell.directory.workers_below("root"):
-            if self._held(path):
+            if self._shell.directory.held(path):
                 self.watch_gate(path)
-
-    def _held(self, path: str) -> bool:
-        """Held by what its start needs, not by an operator."""
-        node = self._shell.directory.node(path)
-        return node.status == "held" and node.wish == "up"
 
     def _make(self, name: str) -> dict[str, Any]:
         shell = self._shell
@@ -170,6 +165,10 @@ class Spawning:
             "SUPERVISOR_TREE_NAME": name,
             "SUPERVISOR_TREE_CONFIG": shell.plan.config_variable(),
         }
+        command = program["stop"]["command"]
+        if command is not None:
+            # It runs with the environment of the worker that it stops, name and incarnation included.
+            program["stop"] = {**program["stop"], "command": {**command, "env": None}}
         return program
 
     def _send(self, name: str, incarnation: int, program: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 
 from supervisor_tree.system import libc, procfs
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _SPLICE_F_NONBLOCK = 2
+_PART = 65536
+_SHORT = 2048
+"""Bytes: the kernel fills a page before it says that there is more."""
 
 
 class LinuxMeans(Means):
@@ -24,6 +26,10 @@ class LinuxMeans(Means):
     splices = True
     sees_the_dead_before_reaping = True
     orphans_come_to_us = True
+
+    def __init__(self) -> None:
+        self._children = -1
+        self._children_of = 0
 
     def become_subreaper(self) -> bool:
         try:
@@ -42,8 +48,33 @@ class LinuxMeans(Means):
         return procfs.pid_namespace()
 
     def own_children(self) -> list[int] | None:
-        text = procfs.read(f"/proc/self/task/{threading.get_native_id()}/children")
+        # Of the main thread: it alone starts children, and orphans come to it.
+        text = procfs.read(f"/proc/self/task/{os.getpid()}/children")
         return None if text is None else [int(each) for each in text.split()]
+
+    def number_of_children(self) -> int | None:
+        # By process: a fork must not ask about its parent's.
+        whose = os.getpid()
+        if whose != self._children_of:
+            try:
+                self._children = os.open(f"/proc/self/task/{whose}/children", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return None
+            self._children_of = whose
+        found = at = 0
+        while data := os.pread(self._children, _PART, at):
+            found += data.count(b" ")
+            at += len(data)
+            if len(data) < _SHORT:
+                break
+        return found
+
+    def child_is_stopped(self, pid: int) -> bool:
+        try:
+            # Left in place (WNOWAIT), it is told until the child goes on.
+            return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return False
 
     def memory_file(self, name: str, size: int) -> int:
         fd = os.memfd_create(name)

@@ -75,6 +75,16 @@ class Means:
         """pids of all children of this process, adopted ones and zombies too; None: the system can't say."""
         return None
 
+    def number_of_children(self) -> int | None:
+        """How many `own_children` there are: asked after each exit, and cheaper."""
+        children = self.own_children()
+        return None if children is None else len(children)
+
+    def child_is_stopped(self, pid: int) -> bool:
+        """Whether a child of this process, not reaped, is stopped at present (SIGSTOP, ^Z)."""
+        seen = self.process(pid)
+        return seen is not None and seen.state == "T"
+
     def memory_file(self, name: str, size: int) -> int:
         """A descriptor of ``size`` zero bytes in memory, close-on-exec, that outlives no machine."""
         import tempfile

@@ -101,7 +101,7 @@ class Supervisor(Process):
             if child in self.children and child.process is RESTARTING:
                 self.restart(child)
         else:
-            more.append(self.call(about))
+            more.append(self.call(*about))
 
     def child_ended(self, child: Child, reason: Any) -> None:
         kind = child.spec.get("restart", "permanent")
@@ -169,6 +169,9 @@ class Supervisor(Process):
 
     def stop_at_once(self, deadline: float | None = None) -> bool:
         """The children of a `simple_one_for_one`, all at the same time."""
+        for child in self.children:
+            if isinstance(child.process, Supervisor):
+                self.runtime.stop(child)
         running = [child for child in self.children if isinstance(child.process, Process) and child.process.alive]
         for child, (at, reason) in sorted(
             ((child, self.runtime.end_of(child)) for child in running), key=lambda pair: (pair[1][0], pair[0].name)
@@ -191,7 +194,8 @@ class Supervisor(Process):
     def find(self, name: str) -> Child | None:
         return next((child for child in self.children if child.name == name), None)
 
-    def call(self, call: Json) -> Any:
+    def call(self, call: Json, meant: Process | None) -> Any:
+        """Serve a call; ``meant`` is what its id stood for when it was sent: the pid of a dynamic child."""
         match call["op"]:
             case "which_children":
                 return self.which_children()
@@ -206,7 +210,7 @@ class Supervisor(Process):
             case "start_child":
                 return self.start_instance(call) if self.simple else self.start_child(call["child"])
         if self.simple:
-            return self.terminate_instance(call)
+            return self.terminate_instance(call, meant)
         child = self.find(call["id"])
         if child is None:
             return ["error", "not_found"]
@@ -228,8 +232,9 @@ class Supervisor(Process):
 
     def which_children(self) -> list[list[Any]]:
         if self.simple:
-            rows = [[None if c.process is RESTARTING else c.name, shown(c.process), "worker"] for c in self.children]
-            return sorted(rows, key=lambda row: (row[0] or "", row[1]))
+            kind = self.spec["children"][0].get("type", "worker")
+            rows = [[None if c.process is RESTARTING else c.name, shown(c.process), kind] for c in self.children]
+            return sorted(rows, key=lambda row: (row[0] or "", len(row[1]), row[1]))
         return [[c.name, shown(c.process), c.spec.get("type", "worker")] for c in reversed(self.children)]
 
     def start_child(self, spec: Json) -> Any:
@@ -257,11 +262,10 @@ class Supervisor(Process):
             self.children.append(Child(spec, started))
         return ["ok", shown(started)]
 
-    def terminate_instance(self, call: Json) -> Any:
+    def terminate_instance(self, call: Json, meant: Process | None) -> Any:
         if call["op"] != "terminate_child" or call.get("by") == "id":
             return ["error", "simple_one_for_one"]
-        latest = self.runtime.latest.get(call["id"])
-        child = next((child for child in self.children if child.process is latest), None)
+        child = next((child for child in self.children if child.process is meant), None)
         if child is not None:
             self.runtime.stop(child)
             self.children.remove(child)
@@ -357,7 +361,7 @@ class Runtime:
         self.queued.append((call["op"], answer))
         sup = self.latest.get(call["sup"])
         if isinstance(sup, Supervisor) and sup.alive:
-            sup.mailbox.append(("call", call, answer))
+            sup.mailbox.append(("call", (call, self.latest.get(call.get("id", ""))), answer))
         else:
             answer.append("noproc")
         return answer

@@ -215,11 +215,11 @@ class World:
         request = f"call {next(self.serial)}"
         self.results[request] = None
         self.queued.append((call["op"], request))
-        self.mail(self.paths.get(call["sup"], ""), (call, request))
+        self.mail(self.paths.get(call["sup"], ""), (call, request, self.by_name.get(call.get("id", ""))))
         return request
 
-    def serve(self, call: Json, request: str) -> None:
-        """A supervisor takes a call out of its mailbox."""
+    def serve(self, call: Json, request: str, meant: Process | None) -> None:
+        """A supervisor takes a call out of its mailbox. ``meant``: what its id stood for when it was sent."""
         sup = self.paths.get(call["sup"], "")
         if not self.running(call["sup"]):
             self.results[request] = "noproc"
@@ -232,7 +232,7 @@ class World:
             case "start_child":
                 self.start_child(call, request, sup)
             case "terminate_child":
-                name = self.instance(sup, call)
+                name = self.instance(sup, call, meant)
                 if name is None:
                     # An Erlang pid that is dead: nothing to do.
                     self.results[request] = "ok"
@@ -257,18 +257,19 @@ class World:
         instance = f"{call['id']}~{next(self.serial)}"
         template = self.spec(sup)["children"][0]
         overrides: Json = {key: call[key] for key in ("starts", "on_shutdown") if key in call}
-        self.dynamic[f"{sup}/{instance}"] = {**template, "starts": [], "id": call["id"], **overrides}
+        path = f"{sup}/{instance}"
+        self.dynamic[path] = {**template, "starts": [], "id": call["id"], **overrides}
+        self.learn(self.dynamic[path], path)
         self.tell(ev.StartChildCalled(request, sup, instance=instance))
 
-    def instance(self, sup: str, call: Json) -> str | None:
-        """The core's name of the child; of a `simple_one_for_one`, of the latest that is called so."""
+    def instance(self, sup: str, call: Json, meant: Process | None) -> str | None:
+        """The core's name of the child; of a `simple_one_for_one`, where a call has a pid, of that process."""
         node = self.tree.nodes[sup]
         if not node.is_simple or call.get("by") == "id":
             return str(call["id"])
-        latest = self.by_name.get(call["id"])
-        if latest is None or latest.path not in self.tree.nodes:
+        if meant is None or meant.path not in self.tree.nodes or self.by_path[meant.path] is not meant:
             return None
-        return latest.path.rpartition("/")[2]
+        return meant.path.rpartition("/")[2]
 
     def which_children(self, sup: str) -> Any:
         rows = queries.which_children(self.tree, sup)
@@ -412,7 +413,7 @@ class World:
             if node.is_supervisor:
                 rows = self.which_children(path)
                 if rows != "noproc":
-                    out[node.name] = [row[:2] for row in rows]
+                    out[self.called(node.name)] = [row[:2] for row in rows]
         return out
 
 

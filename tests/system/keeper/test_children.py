@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -70,6 +71,7 @@ def test_grandchild_in_a_session_of_its_own(brain: Brain) -> None:
     assert os.getsid(far) == far
     os.kill(leader, signal.SIGKILL)
     brain.event("exited", name="a")
+    brain.spawn("a", "/bin/sleep", "1000", inc=2)
     assert not lives(far)
 
 
@@ -103,7 +105,37 @@ def test_double_forked_daemon_ends_with_a_crash(brain: Brain) -> None:
     far = int(brain.await_file("far"))
     os.kill(leader, signal.SIGKILL)
     brain.event("exited", name="a")
+    brain.spawn("a", "/bin/sleep", "1000", inc=2)
     assert not lives(far)
+
+
+def test_a_chain_of_daemons_is_gone_before_the_next_start(brain: Brain) -> None:
+    """Each in a session of its own, each found only when the one before has been killed."""
+    (brain.folder / "chain").write_text(
+        "import os, sys, time\n"
+        "depth = int(sys.argv[1])\n"
+        "open(f'far{depth}.new', 'w').write(f'{os.getpid()}\\n'); os.rename(f'far{depth}.new', f'far{depth}')\n"
+        "if depth and os.fork() == 0: os.setsid(); os.execv(sys.executable, [sys.executable, '-S', 'chain', str(depth - 1)])\n"
+        "time.sleep(1000)\n"
+    )
+    leader = brain.spawn("a", sys.executable, "-S", "chain", "5")
+    chained = [int(brain.await_file(f"far{n}")) for n in range(6)]
+    os.kill(leader, signal.SIGKILL)
+    brain.event("exited", name="a")
+    brain.spawn("a", "/bin/sleep", "1000", inc=2)
+    assert not any(map(lives, chained))
+    assert [each for each in brain.events if each["kind"] == "adopted"] == []
+
+
+def test_a_stop_pre_empts_a_start_that_waits_for_what_lingers(brain: Brain) -> None:
+    leader = brain.shell("a", daemon(ignore=True))
+    brain.await_file("far")
+    os.kill(leader, signal.SIGKILL)
+    brain.event("exited", name="a", acknowledge=False)
+    brain.commit(brain.spec("a", "/bin/sleep", "1000", inc=2), {"op": "stop", "name": "a", "inc": 2, "grace": 5})
+    while not [each for each in brain.events if each["kind"] in ("spawn_failed", "exited") and each["inc"] == 2]:
+        brain.frame("event")
+    brain.commit()
 
 
 def test_a_grandchild_without_environment_is_known_by_its_lineage(brain: Brain) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from supervisor_tree.keeper import record
 from supervisor_tree.system import means
-from tests.system.keeper.conftest import Brain, eventually, lives
+from tests.system.keeper.conftest import Brain, MakeBrain, eventually, lives
 from tests.system.keeper.test_death import logger_pid
 
 WRITER = """
@@ -59,6 +60,21 @@ def test_stopped_logger_is_replaced(brain: Brain) -> None:
     assert not lives(old)
     brain.shell("w", "echo hello; sleep 1000")
     eventually(lambda: brain.log("w") == "hello\n", "the new one writes")
+
+
+def test_a_logger_that_babbles_is_replaced(make: MakeBrain, tmp_path: Path) -> None:
+    """Frames that are no messages; and no frames at all."""
+    (tmp_path / "babble.py").write_text(
+        "import socket, sys, time\n"
+        "from supervisor_tree.ipc.link import encode\n"
+        "s = socket.socket(fileno=int(sys.argv[sys.argv.index('--link') + 1]))\n"
+        "s.sendall(encode({'t': 'able'}) + encode({'t': 'done'}) + b'\\xff' * 64)\n"
+        "time.sleep(1000)\n"
+    )
+    brain = make(logger=[sys.executable, "-P", str(tmp_path / "babble.py")]).start()
+    for _ in range(3):
+        assert "garbage" in brain.event("logger", what="restarted")["reason"]
+    brain.spawn("a", "/bin/sleep", "1000")
 
 
 def test_output_is_complete_at_the_end(brain: Brain) -> None:

@@ -8,6 +8,8 @@ import time
 import uuid
 from typing import Any
 
+import pytest
+
 from tests.conftest import MakeTree
 from tests.support.asking import ask
 from tests.support.tree import Tree
@@ -184,6 +186,7 @@ def test_each_waits_for_the_one_after_it_to_be_gone(tree: MakeTree) -> None:
     assert int((t.dir / "second").read_text()) < int((t.dir / "first").read_text())
 
 
+@pytest.mark.linux  # a daemon whose parent is gone is found by a subreaper only
 def test_a_stop_ends_when_the_grandchildren_are_gone(tree: MakeTree) -> None:
     """In the group, in a session of its own, and double-forked: none outlives the answer."""
     t = tree(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,17 @@ from hypothesis import strategies as st
 
 from supervisor_tree.logs import read
 from supervisor_tree.logs.follow import Follower
-from supervisor_tree.logs.read import Choice, Cursor, tail
+from supervisor_tree.logs.read import Choice, Cursor, Line, tail
 from tests.unit.logs.writing import Written
 
 
-def _data(lines: object) -> list[bytes]:
-    return [line.data for line in lines]  # type: ignore[attr-defined]
+def _data(lines: Iterable[Line]) -> list[bytes]:
+    return [line.data for line in lines]
+
+
+def _tail(path: Path, count: int | None = None, choice: Choice | None = None, *, unended: bool = True) -> list[Line]:
+    with closing(Cursor("web", str(path))) as cursor:
+        return list(tail([cursor], count, choice, unended))
 
 
 _part = st.tuples(
@@ -52,9 +59,10 @@ def test_last_lines_of_mixed_streams(actions: list[object], count: int, window: 
         assert everything == lines
         assert {line.stream: line.data for line in cursor.rest()} == {s: d for s, d in begun.items() if d}
         for stream in ("out", "err"):
-            found = tail([Cursor("web", str(written.path))], None, Choice(streams=[stream]), unended=False)
+            found = _tail(written.path, None, Choice(streams=[stream]), unended=False)
             assert _data(found) == [data for of, data in lines if of == stream]
-        written.file.close()
+        cursor.close()
+        written.close()
 
 
 @settings(max_examples=100, deadline=None)
@@ -77,12 +85,12 @@ def test_last_lines_of_one_stream(actions: list[object], count: int, window: int
                 lines.append(line)
                 written.put(line)
         written.save()
-        assert _data(tail([Cursor("web", str(written.path))], count)) == (lines[-count:] if count else [])
+        assert _data(_tail(written.path, count)) == (lines[-count:] if count else [])
         wanted = [line for line in lines if b"a" in line]
         choice = Choice(grep=re.compile(b"a"))
-        assert _data(tail([Cursor("web", str(written.path))], None, choice)) == wanted
-        assert _data(tail([Cursor("web", str(written.path))], 2, choice)) == wanted[-2:]
-        written.file.close()
+        assert _data(_tail(written.path, None, choice)) == wanted
+        assert _data(_tail(written.path, 2, choice)) == wanted[-2:]
+        written.close()
 
 
 def test_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,10 +102,10 @@ def test_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             written.rotate()
     written.save()
     for since, first in ((0, 0), (1_000_000 + 3 * 3600, 3), (1_000_000 + 3 * 3600 + 1, 4), (1_000_000 + 7 * 3600, 7)):
-        found = _data(tail([Cursor("web", str(written.path))], None, Choice(since=since)))
+        found = _data(_tail(written.path, None, Choice(since=since)))
         assert found == [b"hour %d\n" % hour for hour in range(first, 10)]
-    assert _data(tail([Cursor("web", str(written.path))], 1, Choice(since=1_000_000.0))) == [b"hour 9\n"]
-    assert _data(tail([Cursor("web", str(written.path))], None, Choice(since=2_000_000.0))) == []
+    assert _data(_tail(written.path, 1, Choice(since=1_000_000.0))) == [b"hour 9\n"]
+    assert _data(_tail(written.path, None, Choice(since=2_000_000.0))) == []
 
 
 def test_several_logs_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,15 +128,15 @@ def test_dropped_bytes_are_told_at_their_place(tmp_path: Path) -> None:
     written.drop(1234)
     written.put(b"f a line\nafter\n")
     written.save()
-    found = [(line.data, line.dropped) for line in tail([Cursor("web", str(written.path))])]
+    found = [(line.data, line.dropped) for line in _tail(written.path)]
     assert found == [(b"before\n", 0), (b"hal", 0), (b"", 1234), (b"f a line\n", 0), (b"after\n", 0)]
 
 
 def test_without_an_index_all_is_there(tmp_path: Path) -> None:
     path = tmp_path / "web.log"
     path.write_bytes(b"one\ntwo\nthree")
-    assert _data(tail([Cursor("web", str(path))], 2)) == [b"two\n", b"three"]
-    assert _data(tail([Cursor("web", str(tmp_path / "none.log"))])) == []
+    assert _data(_tail(path, 2)) == [b"two\n", b"three"]
+    assert _data(_tail(tmp_path / "none.log")) == []
 
 
 def test_follow_over_rotation_truncation_and_drops(tmp_path: Path) -> None:

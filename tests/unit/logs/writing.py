@@ -34,5 +34,9 @@ class Written:
         self.file.open()
         self.file.rotate()
 
+    def close(self) -> None:
+        self.file.close()
+        self.memo.close()
+
     def save(self) -> None:
         self.file.write_index()

@@ -1,0 +1,103 @@
+"""The loop: timers in order, signals told, mistakes survived."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from supervisor_tree.keeper.loop import WRITE, Loop
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    before = signal.getsignal(signal.SIGUSR1)
+    made = Loop()
+    yield made
+    signal.signal(signal.SIGUSR1, before)
+    made.close()
+
+
+def test_timers(loop: Loop) -> None:
+    said: list[str] = []
+    loop.later(0.02, lambda: said.append("second"))
+    loop.later(0.01, lambda: said.append("first"))
+    loop.later(0.015, lambda: said.append("never")).cancel()
+    loop.later(0.03, lambda: loop.stop(7))
+    assert loop.run() == 7
+    assert said == ["first", "second"]
+
+
+def test_a_late_loop_says_so_first(loop: Loop) -> None:
+    late: list[float] = []
+    loop.late_by = 0.05
+    loop.on_late = late.append
+    loop.at(0.0, lambda: loop.stop(0))
+    loop.run()
+    assert len(late) == 1
+    assert late[0] > 1
+
+
+def test_signals(loop: Loop) -> None:
+    heard: list[int] = []
+
+    def on_signals(numbers: list[int]) -> None:
+        heard.extend(numbers)
+        loop.stop(0)
+
+    loop.on_signals = on_signals
+    loop.catch(signal.SIGUSR1)
+    loop.later(5, lambda: loop.stop(1))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert loop.run() == 0
+    assert heard == [signal.SIGUSR1]
+
+
+def test_descriptors(loop: Loop) -> None:
+    read, write = os.pipe()
+    said: list[bytes] = []
+
+    def readable(events: int) -> None:
+        said.append(os.read(read, 10))
+        loop.unwatch(read)
+        loop.stop(0)
+
+    def writable(events: int) -> None:
+        assert events & WRITE
+        loop.unwatch(write)
+        os.write(write, b"x")
+
+    loop.watch(read, readable)
+    loop.watch(write, writable, WRITE)
+    loop.run()
+    assert said == [b"x"]
+    loop.unwatch(read)  # once more is nothing
+    os.close(read)
+    os.close(write)
+
+
+def test_a_mistake_in_one_callback_is_said_and_survived(loop: Loop, capfd: pytest.CaptureFixture[str]) -> None:
+    def mistake() -> None:
+        raise LookupError("mine")
+
+    loop.later(0, mistake)
+    loop.later(0.01, lambda: loop.stop(3))
+    assert loop.run() == 3
+    assert "LookupError: mine" in capfd.readouterr().err
+
+
+def test_the_same_mistake_for_ever_ends_it(loop: Loop, capfd: pytest.CaptureFixture[str]) -> None:
+    read, write = os.pipe()
+    os.write(write, b"x")
+
+    def mistake(events: int) -> None:
+        raise LookupError("mine")
+
+    loop.watch(read, mistake)
+    with pytest.raises(LookupError):
+        loop.run()
+    loop.unwatch(read)
+    os.close(read)
+    os.close(write)
