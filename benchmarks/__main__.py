@@ -44,6 +44,10 @@ def main() -> int:
     bench = Bench(tools, folder, systems, measures, QUICK if options.quick else FULL)
     bench.results.absent = dict(tools.absent)
     bench.results.about = _machine(options.quick)
+    if options.realtime:
+        # Inherited by all that is started from here on: every system, every child.
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        bench.results.about["realtime"] = True
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     steps: list[tuple[set[str], Callable[[Bench], None]]] = [
         (_SMALL, small),
@@ -77,6 +81,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"some of {', '.join(MEASURES)}; default: all")
     parser.add_argument("--systems", nargs="+", metavar="NAME", help=f"some of {', '.join(kind.name for kind in ALL)}")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: less than five minutes")
+    parser.add_argument(
+        "--realtime",
+        action="store_true",
+        help="measure everybody in the real-time class (SCHED_RR), so that other work on this machine does not count",
+    )
     parser.add_argument("--dir", help="where systems keep their files while they are measured (default: .bench)")
     parser.add_argument("--output", default=str(Path(__file__).with_name("RESULTS.md")), help="the report to write")
     options = parser.parse_args()

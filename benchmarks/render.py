@@ -9,6 +9,10 @@ from benchmarks.results import Results
 
 _FLOOR = "floor"
 _OURS = "supervisor-tree"
+_REALTIME = (
+    " The machine was shared: all systems and all children ran in the real-time class (SCHED_RR), so that other work "
+    "took no processor from any of them (--realtime)."
+)
 
 
 class Target(NamedTuple):
@@ -119,7 +123,8 @@ def _head(results: Results) -> str:
         f"Made by `make bench`{' (--quick)' if about.get('quick') else ''} on {about.get('date')}: "
         f"{about.get('processors')}, {about.get('memory')}, {about.get('system')}, Python {about.get('python')}; "
         f"load {about.get('load_at_start', 0):.1f} before, {about.get('load_at_end', 0):.1f} after; "
-        f"{about.get('took_seconds')} s.\n\n"
+        f"{about.get('took_seconds')} s."
+        f"{_REALTIME if about.get('realtime') else ''}\n\n"
         "Cells are **median / p95** (the maximum where there are fewer than 20 samples) and the ratio to the floor's "
         "median. The child is a static C program that reports CLOCK_MONOTONIC at its first instruction: no figure is a "
         "supervisor's own word. The systems take turns, round by round. What counts is the ratio in one run, "

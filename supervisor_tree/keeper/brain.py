@@ -8,6 +8,7 @@ import time
 
 from supervisor_tree.ipc.link import encode
 from supervisor_tree.keeper.limits import DEATHS_ON_ONE_EVENT
+from supervisor_tree.keeper.loop import say
 from supervisor_tree.keeper.peer import Ladder, Peer, describe
 from supervisor_tree.keeper.spawn import SpawnError
 from supervisor_tree.keeper.sweep import ROLE
@@ -57,7 +58,7 @@ class Brain:
             self.root = self._spawn(self._argv)
         except (SpawnError, OSError) as error:
             if self._keeper.kept.seq == 0 and not self._keeper.prepared:
-                os.write(2, f"supervisor-tree: the root can't be started: {error}\n".encode())
+                say(f"the root can't be started: {error}")
                 self._keeper.never_began(1)
                 return
             self._keeper.loop.later(self._ladder.delay(False), self.start)

@@ -13,7 +13,7 @@ from supervisor_tree.keeper.commit import Effects
 from supervisor_tree.keeper.ending import Ending
 from supervisor_tree.keeper.kept import Kept
 from supervisor_tree.keeper.logger import LogKeeper
-from supervisor_tree.keeper.loop import Loop
+from supervisor_tree.keeper.loop import Loop, say
 from supervisor_tree.keeper.reap import Reaper
 from supervisor_tree.keeper.spawn import Spawner
 from supervisor_tree.keeper.stop import Stopper
@@ -164,7 +164,7 @@ class Keeper:
         self.brain.prepared(self._swept, self.lock.fd)
 
     def _refuse(self, message: str) -> None:
-        os.write(2, f"supervisor-tree: {message}\n".encode())
+        say(message)
         if self.lock is not None:
             self.lock.write({})
         self.never_began(1)

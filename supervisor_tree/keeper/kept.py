@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_JOURNAL_MOST = 100_000
+"""Journal lines kept for a disk that takes none; beyond them the oldest go. The root counts those it drops."""
+
+
 class Kept:
     def __init__(self) -> None:
         self.seq = 0
@@ -53,6 +57,8 @@ class Kept:
                     self.state[key] = value
         if lines:
             self.journal.extend((j, line or b"") for j, line in unpack_items(lines, blob, offset)[0])
+            while len(self.journal) > _JOURNAL_MOST:
+                self.journal.popleft()
         acknowledged = head.get("ack") or 0
         while self.events and self.events[0]["n"] <= acknowledged:
             self.events.popleft()

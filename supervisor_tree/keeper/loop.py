@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import heapq
 import os
 import select
@@ -59,7 +58,7 @@ class Loop:
         self.on_turn: Callable[[], object] = lambda: None
         self._pending: list[int] = []
         self._mistakes = 0
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
+        self._wake_read, self._wake_write = _pipe()
         self._poller.register(self._wake_read, READ)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
 
@@ -104,8 +103,7 @@ class Loop:
         signal.set_wakeup_fd(-1)
         os.close(self._wake_read)
         os.close(self._wake_write)
-        if isinstance(self._poller, select.epoll):
-            self._poller.close()
+        self._poller.close()
 
     def turn(self) -> None:
         """Wait for one burst of events and handle it."""
@@ -149,8 +147,7 @@ class Loop:
                 raise
             import traceback
 
-            os.write(2, b"supervisor-tree: a mistake in the keeper, please report it:\n")
-            os.write(2, traceback.format_exc().encode(errors="replace"))
+            say("a mistake in the keeper, please report it:\n" + traceback.format_exc())
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGCHLD:
@@ -170,6 +167,14 @@ class Loop:
             self.on_signals(numbers)
 
 
+def say(text: str) -> None:
+    """One message on standard error; when nobody can hear it: nothing."""
+    try:
+        os.write(2, f"supervisor-tree: {text}\n".encode(errors="replace"))
+    except OSError:
+        return
+
+
 class _Poll:
     """`select.poll` with epoll's seconds."""
 
@@ -179,25 +184,16 @@ class _Poll:
         self.modify = self._poll.modify
         self.unregister = self._poll.unregister
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def poll(self, timeout: float) -> list[tuple[int, int]]:
         return self._poll.poll(None if timeout < 0 else timeout * 1000 + 0.5)
 
 
-def pipe() -> tuple[int, int]:
-    """A close-on-exec pipe, both ends blocking.
-
-    Raises:
-        OSError: EMFILE, ENFILE: out of descriptors.
-    """
-    return os.pipe()
-
-
 def _pipe() -> tuple[int, int]:
+    """Close-on-exec and non-blocking at both ends."""
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     return read, write
-
-
-def out_of_descriptors(error: OSError) -> bool:
-    return error.errno in (errno.EMFILE, errno.ENFILE)

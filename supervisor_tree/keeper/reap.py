@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from supervisor_tree.keeper.loop import Timer
 from supervisor_tree.system import means, procfs
 from supervisor_tree.system.means import group_exists, signal_group
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from supervisor_tree.keeper.keeper import Keeper
-    from supervisor_tree.keeper.loop import Timer
     from supervisor_tree.keeper.table import Child
 
 _MAXRSS_UNIT = 1 if os.uname().sysname == "Darwin" else 1024
@@ -174,6 +174,9 @@ class Reaper:
         self._again.pop(child.key, None)
         if child.key not in self._table.children or child.end is None:
             return
+        if not means.orphans_come_to_us:
+            # One of them may have forked while it was being killed.
+            self._keeper.adopter.look_without_adoption([child])
         if not self._left(child):
             self.finish(child)
             return
@@ -206,7 +209,7 @@ class Reaper:
             self._keeper.loop.watch(fd, lambda ready, pid=member.pid: self._member_ended(child, pid))  # type: ignore[misc]
         if means.orphans_come_to_us and watched and (members or child.rest):
             # Someone's end will tell. The entry keeps `reap` asking after every burst of exits.
-            self._again[child.key] = self._keeper.loop.later(1e9, lambda: None)
+            self._again[child.key] = Timer(float("inf"), lambda: None)
         else:
             self._look_again(child, following, min(following * 2, _LOOK_AGAIN_MOST))
 

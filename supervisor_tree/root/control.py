@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
 
 VERSION = 1
+_LONGEST_REASON = 2000
 _AT_ONCE = 500
 """Questions under way, so that a flood of them costs no memory."""
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -61,6 +62,11 @@ class Request(msgspec.Struct):
             raise RootError(f"{key}: text is expected", code="usage")
         return value
 
+    @property
+    def reason(self) -> str:
+        """Why it is asked for, as the person says; a wish keeps it, so it is cut at `_LONGEST_REASON`."""
+        return self.text("reason")[:_LONGEST_REASON]
+
     def flag(self, key: str) -> bool:
         return self.args.get(key) is True
 
@@ -97,7 +103,7 @@ class Control:
             request = _REQUEST.decode(parts[-1]) if parts else None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             request = None
-        if request is None or request.v != VERSION or not _ID.match(request.id):
+        if request is None or request.v != VERSION or not _ID.match(request.id) or len(request.by) > _LONGEST_REASON:
             self.dropped += 1
             return
         from supervisor_tree.root.verbs import VERBS
@@ -170,7 +176,13 @@ class Control:
 
 
 def begin(shell: Shell, request: Request, names: list[str], **data: Any) -> Operation:
-    """A new operation for ``request``, to be ended by the core's reply or by its verb."""
+    """A new operation for ``request``, to be ended by the core's reply or by its verb.
+
+    Raises:
+        RootError: too many are under way.
+    """
+    if shell.operations.full:
+        raise RootError("too many operations are under way", code="refused", mend="`ctl ops` lists them")
     operation = Operation(id=request.id, command=request.command, names=names, by=request.by, at=time.time(), data=data)
     shell.operations.begin(operation)
     return operation

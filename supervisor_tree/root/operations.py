@@ -14,6 +14,9 @@ import msgspec
 KEPT = 600.0
 """Seconds for which a finished operation is remembered."""
 
+MOST = 1000
+"""Operations remembered at once; the oldest that have ended are forgotten before their time."""
+
 State = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -53,7 +56,13 @@ class Operations:
         self._changed: set[str] = set()
         self._waiting: dict[str, list[bytes]] = {}
 
+    @property
+    def full(self) -> bool:
+        """So many are under way that no other is taken."""
+        return len(self.all) >= MOST and sum(operation.state == "running" for operation in self.all.values()) >= MOST
+
     def begin(self, operation: Operation) -> None:
+        self.forget_old(operation.at)
         self.all[operation.id] = operation
         self._changed.add(operation.id)
 
@@ -79,8 +88,10 @@ class Operations:
         return self._waiting.pop(id_, [])
 
     def forget_old(self, now: float) -> None:
-        """Let go of operations that ended more than `KEPT` ago."""
-        for id_ in [op.id for op in self.all.values() if op.ended is not None and now - op.ended > KEPT]:
+        """Let go of operations that ended more than `KEPT` ago, and of the oldest beyond `MOST`."""
+        ended = sorted((op.ended, op.id) for op in self.all.values() if op.ended is not None)
+        beyond = len(self.all) - MOST
+        for id_ in [id_ for place, (at, id_) in enumerate(ended) if place < beyond or now - at > KEPT]:
             del self.all[id_]
             self._changed.add(id_)
 

@@ -42,6 +42,8 @@ _JSON = msgspec.json.Encoder()
 _WRITE_AFTER = 0.01
 """Seconds for which the journal's lines are gathered (the keeper has them): its thread shall not take the processor and
 the interpreter's lock between an exit and the restart."""
+_UNWRITTEN_MOST = 100_000
+"""Journal lines remembered for `why` and `events` while the disk takes none."""
 _TELL_WRITTEN = 0.5
 """Seconds within which the keeper is told what the journal has on disk when nothing else is said."""
 
@@ -85,13 +87,13 @@ class Shell:
         self._publish: list[tuple[str, bytes]] = []
         self._telling: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
-        self._unwritten: deque[tuple[int, bytes]] = deque()
+        self._unwritten: deque[tuple[int, bytes]] = deque(maxlen=_UNWRITTEN_MOST)
         self.pending_journal: list[tuple[int, bytes]] = []
         """Lines of the root before us that it may not have written."""
         self.table: dict[str, list[Any]] = {}
         """``[name, incarnation, pid, start]`` of each running worker: a hint for the sweep after the keeper's death."""
-        self.waits: dict[str, bytes] = {}
-        """`wait` requests that are not answered yet, and their clients."""
+        self.waits: dict[str, tuple[bytes, float]] = {}
+        """`wait` requests that are not answered yet: who asks, and when he did so last."""
         self.reloading = asyncio.Lock()
         """Whoever reads the configuration anew and makes it the plan."""
         self.wishes_file = wishes.WishesFile(self)

@@ -6,14 +6,11 @@ slower road. Nothing here keeps state about the tree.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # not `typing.TYPE_CHECKING`: importing typing costs the keeper 4 ms and half a megabyte
-    from collections.abc import Iterable
-
     from supervisor_tree.system.watch import FileWatcher
 
 
@@ -219,16 +216,4 @@ def group_exists(number: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
-
-
-def gone(pids: Iterable[int]) -> bool:
-    """True when none of the pids names a process any more (zombies count as there)."""
-    for pid in pids:
-        try:
-            os.kill(pid, 0)
-        except OSError as error:
-            if error.errno == errno.ESRCH:
-                continue
-        return False
     return True

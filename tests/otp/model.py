@@ -386,9 +386,7 @@ class Runtime:
     def step(self, step: Json) -> Json:
         self.events, self.queued = [], []
         result = self.do(step)
-        tree = {
-            sup.name: [row[:2] for row in sup.which_children()] for sup in self.supervisors if sup.alive
-        }
+        tree = {sup.name: [row[:2] for row in sup.which_children()] for sup in self.supervisors if sup.alive}
         out = {"op": step["op"], "result": result, "events": self.events, "tree": tree}
         if self.queued:
             out["replies"] = [{"op": op, "result": answer[0]} for op, answer in self.queued]

@@ -302,6 +302,8 @@ class Follower:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         self._out = process.stdout
+        self._poll = select.poll()
+        self._poll.register(self._out, select.POLLIN)
         self._rest = b""
         self.process = process
 
@@ -309,7 +311,7 @@ class Follower:
         """The next line, without its end; AssertionError when none came in time or the command ended."""
         end = time.monotonic() + timeout
         while b"\n" not in self._rest:
-            ready, _, _ = select.select([self._out], [], [], max(0.0, end - time.monotonic()))
+            ready = self._poll.poll(max(0.0, end - time.monotonic()) * 1000)
             assert ready, f"no line within {timeout:g} s"
             got = os.read(self._out.fileno(), 65536)
             assert got, "the command ended"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _by(request: Request) -> ev.By:
-    return ev.By(who=request.by, at=time.time(), why=request.text("reason"))
+    return ev.By(who=request.by, at=time.time(), why=request.reason)
 
 
 def _begin(shell: Shell, request: Request) -> tuple[Operation, tuple[str, ...]]:
@@ -32,7 +32,7 @@ def _begin(shell: Shell, request: Request) -> tuple[Operation, tuple[str, ...]]:
         command=request.command,
         names=operation.names,
         by=request.by,
-        why=request.text("reason"),
+        why=request.reason,
         operation=operation.id,
     )
     return operation, paths

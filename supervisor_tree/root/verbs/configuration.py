@@ -138,7 +138,11 @@ def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
 def reload_by_signal(shell: Shell) -> None:
     """SIGHUP to the keeper: a reload that nobody waits for; what is wrong is in the journal."""
     request = Request(v=1, id=os.urandom(16).hex(), command="reload", by="signal HUP")
-    operation = begin(shell, request, [])
+    try:
+        operation = begin(shell, request, [])
+    except RootError as error:
+        shell.note("reload_refused", None, error=str(error))
+        return
     shell.loop.create_task(_reload(shell, operation))
 
 

@@ -71,7 +71,7 @@ def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]
         "pid": view.pid,
         "incarnation": view.incarnation,
         "restarts": view.restarts,
-        "since": clock.text(view.since or shell.tree.root.since),
+        "since": _since(shell, view, clock),
         "reason": view.reason or _output(shell, view.name),
         "next_attempt": clock.text(view.next_attempt),
         "ready": view.ready,
@@ -86,6 +86,13 @@ def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]
         "period": spec.period if isinstance(spec, SupervisorSpec) else None,
         "children": [child_json(shell, child, clock, used) for child in view.children],
     }
+
+
+def _since(shell: Shell, view: NodeView, clock: Clock) -> str | None:
+    """Since when it is in this state; of one that a wish has kept down since before this life: since the wish."""
+    if view.wish != "up" and view.last_exit is None and view.by is not None and view.by.at:
+        return rfc3339(view.by.at)
+    return clock.text(view.since or shell.tree.root.since)
 
 
 def _output(shell: Shell, name: str) -> str | None:

@@ -25,6 +25,23 @@ STATES = (
 )
 
 
+MOST = 100
+"""Waits at once, for each is looked at after every commit. Beyond them the one longest silent is let go of."""
+_SILENT = 10.0
+"""Seconds after which a wait whose client has not asked again (it does each second) is let go of."""
+
+
+def _let_go(shell: Shell, now: float) -> None:
+    """Forget the waits of clients that are gone: nothing else would, should what they waited for never come."""
+    silent = sorted((heard, id_) for id_, (_, heard) in shell.waits.items())
+    beyond = len(silent) - MOST
+    gone = [id_ for place, (heard, id_) in enumerate(silent) if place < beyond or now - heard > _SILENT]
+    for id_ in gone:
+        del shell.waits[id_]
+    if gone:
+        shell.on_round = [waiting for waiting in shell.on_round if not waiting()]
+
+
 def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
     """``for``: a state (default `running`); ``timeout`` in seconds. A client that asks again joins its own wait."""
     wanted = request.text("for", "running")
@@ -35,12 +52,14 @@ def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
     timeout = request.number("timeout")
     control = shell.control
     assert control is not None
+    now = shell.loop.time()
     control.ack(client, request.id)
-    if request.id in shell.waits:
-        shell.waits[request.id] = client
+    known = request.id in shell.waits
+    shell.waits[request.id] = (client, now)
+    _let_go(shell, now)
+    if known:
         return None
-    shell.waits[request.id] = client
-    deadline = None if timeout is None else shell.loop.time() + timeout
+    deadline = None if timeout is None else now + timeout
 
     def missing() -> list[dict[str, Any]]:
         return [
@@ -55,7 +74,7 @@ def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
         # The first one that is not there yet answers for all: this is asked after each commit.
         if any(_state(shell, path) != wanted for path in paths):
             return False
-        control.end(shell.waits.pop(request.id), request.id, {"state": "done", "results": missing()})
+        control.end(shell.waits.pop(request.id)[0], request.id, {"state": "done", "results": missing()})
         return True
 
     def late() -> None:
@@ -64,7 +83,7 @@ def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
             return
         behind = ", ".join(f"{result['name']} is {result['reason']}" for result in missing() if not result["ok"])
         control.error(
-            waiting,
+            waiting[0],
             request.id,
             RootError(
                 f"not {wanted} within {timeout:g} s: {behind}",

@@ -276,6 +276,26 @@ def test_clients_that_ask_and_never_read(besieged: Tree) -> None:
         assert time.monotonic() - began < 5
 
 
+def test_waits_and_operations_without_end(besieged: Tree) -> None:
+    """Each is remembered by the root, so there is a most of them; and long reasons are cut."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.linger = 0
+        client.sndhwm = 0
+        client.connect(f"ipc://{sockets(besieged)[0]}")
+        for command, args in (
+            ("wait", {"names": ["a"], "for": "failed"}),
+            ("hold", {"names": ["b"], "reason": "x" * 9000}),
+        ):
+            for number in range(1500):
+                request = {"v": 1, "id": f"{hash(command) % 2**64:016x}{number:016x}", "command": command, "args": args}
+                client.send(json.dumps(request).encode())
+        besieged.wait_until("b", hold=lambda hold: hold is not None and len(hold["reason"]) == 2000)
+        eventually(lambda: len(besieged.ask("ops")) >= 1000, "they were all looked at")
+    assert len(besieged.ask("ops")) <= 1001
+    assert besieged.ask("release", names=["b"])["state"] == "done"
+    besieged.wait("a")
+
+
 def test_slow_and_silent_connections(besieged: Tree) -> None:
     """A thousand that say nothing, or a byte now and then: each is hung up on, nobody else waits."""
     control, stream = sockets(besieged)

@@ -115,7 +115,8 @@ def test_a_chain_of_daemons_is_gone_before_the_next_start(brain: Brain) -> None:
         "import os, sys, time\n"
         "depth = int(sys.argv[1])\n"
         "open(f'far{depth}.new', 'w').write(f'{os.getpid()}\\n'); os.rename(f'far{depth}.new', f'far{depth}')\n"
-        "if depth and os.fork() == 0: os.setsid(); os.execv(sys.executable, [sys.executable, '-S', 'chain', str(depth - 1)])\n"
+        "if depth and os.fork() == 0:\n"
+        "    os.setsid(); os.execv(sys.executable, [sys.executable, '-S', 'chain', str(depth - 1)])\n"
         "time.sleep(1000)\n"
     )
     leader = brain.spawn("a", sys.executable, "-S", "chain", "5")

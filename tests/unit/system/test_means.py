@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -42,9 +43,9 @@ def test_signals_reach_only_whom_they_are_meant_for() -> None:
         child.wait()
         assert not means.signal_process(child.pid, start, signal.SIGKILL)
         if watch is not None:
-            import select
-
-            assert select.select([watch], [], [], 5)[0]
+            poll = select.poll()
+            poll.register(watch, select.POLLIN)
+            assert poll.poll(5000)
             os.close(watch)
 
 
