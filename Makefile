@@ -9,6 +9,7 @@
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 TEST_PACKAGES := util-linux
 BENCH_PACKAGES := gcc libc6-dev make npm runit s6
 
@@ -23,11 +24,12 @@ start: .venv/installed
 
 test: .venv/installed-dev
 	@$(call debian,$(TEST_PACKAGES),tests that need them are skipped)
-	$(BIN)/python -m pytest -n auto
+	$(PYTEST)
 
-# Once more without the means that only Linux has, as on macOS.
+# Once more without the means that only Linux has, as on macOS: the rooms that use them.
 test-portable: .venv/installed-dev
-	SUPERVISOR_TREE_PORTABLE=1 $(BIN)/python -m pytest -n auto -m "not linux and not slow" tests/system
+	SUPERVISOR_TREE_PORTABLE=1 $(PYTEST) -m "not linux and not slow" tests/unit/system \
+		tests/system/keeper tests/system/logs tests/system/tree tests/system/workers
 
 check: .venv/installed-dev
 	$(BIN)/ruff check

@@ -14,16 +14,19 @@ import json
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # not `typing.TYPE_CHECKING`: importing typing costs the keeper and the logger 4 ms each
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    Head = dict[str, Any]
 
 _LENGTHS = struct.Struct(">II")
 MAX_FRAME = 512 * 1024 * 1024
 """Bytes. The state of 10,000 children is about 10 MB; more than this is garbage, not a tree."""
 _RECEIVE = 64 * 1024
 _MAX_FDS = 64
-
-Head = dict[str, Any]
 
 
 class LinkError(Exception):

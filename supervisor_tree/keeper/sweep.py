@@ -87,7 +87,7 @@ def half_spawned_name(tree_id: str) -> str:
     """The short name of a keeper, and so of a child that it was just making when it was killed.
 
     Between vfork and exec such a child has neither the tree's id in its environment nor a parent; without this name it
-    would be missed, execute its program and live on: seen in 1 of 20 kills of a busy keeper.
+    would be missed, execute its program and live on.
     """
     return f"keeper-{tree_id[:8]}"
 

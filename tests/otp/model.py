@@ -157,7 +157,7 @@ class Supervisor(Process):
         """In reverse order, each waited for. False: the deadline came before the end."""
         for child in reversed(self.children[first:]):
             if isinstance(child.process, Process):
-                if deadline is not None and child.process.alive and self.runtime.end_of(child)[0] > deadline:
+                if deadline is not None and child.process.alive and self.runtime.end_of(child)[0] >= deadline:
                     self.runtime.now = deadline
                     return False
                 self.runtime.stop(child)
@@ -176,7 +176,7 @@ class Supervisor(Process):
         for child, (at, reason) in sorted(
             ((child, self.runtime.end_of(child)) for child in running), key=lambda pair: (pair[1][0], pair[0].name)
         ):
-            if deadline is not None and at > deadline:
+            if deadline is not None and at >= deadline:
                 self.runtime.now = deadline
                 return False
             self.runtime.now = at

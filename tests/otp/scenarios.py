@@ -67,7 +67,7 @@ class Scenario:
         spec["restart"] = self.draw.choice(RESTARTS[1:])
         if auto != "never" and spec["restart"] != "permanent" and self.chance(40):
             spec["significant"] = True
-        if name in self.flat and self.chance(30):
+        if name in self.flat and self.chance(50):
             spec["shutdown"] = self.draw.choice(["brutal_kill", 120, 5_000, "infinity"])
         return spec
 

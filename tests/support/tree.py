@@ -115,7 +115,8 @@ class Tree:
             for process in self._spawned:
                 process.kill()
                 process.wait(PATIENCE)
-            self.assert_nothing_left()
+            # How fast is test_deaths.py's business; here that it happens at all, on however loaded a machine.
+            self.assert_nothing_left(PATIENCE)
         finally:
             kill(self.processes())
             for run_dir in self._run_dirs:

@@ -44,7 +44,7 @@ def test_one_that_ignores_term_is_killed_after_its_grace(brain: Brain) -> None:
     began = time.monotonic()
     brain.stop("a", grace=0.3)
     ended = brain.event("exited", name="a")
-    assert 0.25 < time.monotonic() - began < 1.5
+    assert 0.25 < time.monotonic() - began < 5
     assert (ended["signal"], ended["asked"], ended["killed"]) == (9, True, True)
 
 
@@ -156,7 +156,7 @@ def test_stop_to_leader_leaves_the_others_their_time(brain: Brain) -> None:
     )
     brain.await_file("up")
     child = int(brain.await_file("child"))
-    brain.stop("a", grace=0.5)
+    brain.stop("a", grace=1.5)
     left = brain.event("leftover", name="a")
     assert left["leader"]["code"] == 3
     assert child in [each["pid"] for each in left["pids"]]

@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 EXAMPLE = "import supervisor_tree.config as config; print(config.example_file())"
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def call(*command: str | Path, cwd: Path, env: dict[str, str] | None = None, timeout: float = 240) -> str:

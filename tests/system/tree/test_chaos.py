@@ -48,6 +48,7 @@ TREE = """
     [workers.all2]
     command = "sleep 1006"
 """
+ACTS = 16
 SLEEPS = {"plain": 1001, "first": 1002, "second": 1003, "third": 1004, "all1": 1005, "all2": 1006}
 
 
@@ -163,7 +164,7 @@ def test_at_random(tree: MakeTree, seed: int) -> None:
     monkey = Monkey(t, seed)
     pause = threading.Event()
     try:
-        for _ in range(25):
+        for _ in range(ACTS):
             monkey.act()
             pause.wait(monkey.dice.random() * 0.2)
             for name, seconds in SLEEPS.items():

@@ -122,7 +122,7 @@ def test_start_of_names_only(tree: MakeTree) -> None:
     assert set(t.pids()) == {"db", "app"}
 
 
-@pytest.mark.parametrize("asked", ["start", "nobody"])
+@pytest.mark.parametrize("asked", ["start", pytest.param("nobody", marks=pytest.mark.slow)])
 def test_held_on_an_unset_variable_until_the_file_has_it(tree: MakeTree, asked: str) -> None:
     t = tree(
         """
