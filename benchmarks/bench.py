@@ -35,8 +35,8 @@ class Amounts(NamedTuple):
     curve_idle: float
 
 
-FULL = Amounts(5, 3, 40, 6.0, 6, 60.0, 7, (10, 100, 1000, 3000, 10000), 30.0)
-QUICK = Amounts(1, 1, 25, 1.5, 5, 10.0, 1, (10, 100, 1000, 3000, 10000), 5.0)
+FULL = Amounts(4, 3, 40, 6.0, 6, 60.0, 5, (10, 100, 1000, 3000, 10000), 15.0)
+QUICK = Amounts(1, 1, 25, 1.5, 5, 10.0, 1, (10, 100, 1000), 5.0)
 
 
 class Launched(NamedTuple):
@@ -67,7 +67,8 @@ class Bench:
 
     def turn(self, number: int) -> list[type[System]]:
         """The order of a round: every second one backwards, so that nobody always follows the same neighbour."""
-        return self.systems[::-1] if number % 2 else self.systems
+        systems = [kind for kind in self.systems if not kind.logs_only]
+        return systems[::-1] if number % 2 else systems
 
     @contextlib.contextmanager
     def launched(self, kind: type[System], number: int, capture: Capture | None = None) -> Iterator[Launched]:

@@ -36,7 +36,7 @@ def capture(bench: Bench) -> None:
     """Megabytes a second from the moment when the children may write until all bytes are in the files."""
     for number in range(bench.amounts.log_rounds):
         for writers in (1, 50):
-            for kind in bench.turn(number):
+            for kind in bench.systems[:: -1 if number % 2 else 1]:
                 if not kind.backoff:
                     with bench.attempt(f"log of {writers} writers", kind):
                         _capture(bench, kind, writers)

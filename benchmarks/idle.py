@@ -18,7 +18,7 @@ def idle(bench: Bench) -> None:
     with contextlib.ExitStack() as stack:
         running: list[Launched] = []
         for kind in bench.systems:
-            if kind.backoff:
+            if kind.backoff or kind.logs_only:
                 continue
             with bench.attempt("idle, 1,000 children", kind):
                 running.append(stack.enter_context(bench.launched(kind, 1000)))

@@ -14,7 +14,7 @@ from benchmarks import processes
 from benchmarks.bench import Bench
 from benchmarks.clock import pause
 from benchmarks.sessions import SETTLE
-from benchmarks.systems import FloorSplice, Ours, System
+from benchmarks.systems import Ours, System
 
 _CHILDREN = 20
 _TIME_TO_START = 6.0
@@ -26,7 +26,7 @@ def orphans(bench: Bench) -> None:
     with contextlib.ExitStack() as stack:
         running: list[System] = []
         for kind in bench.systems:
-            if not kind.backoff and kind is not FloorSplice:
+            if not kind.backoff and not kind.logs_only:
                 with bench.attempt("SIGKILL of the supervisor", kind):
                     running.append(stack.enter_context(bench.launched(kind, _CHILDREN)).system)
         pause(SETTLE)

@@ -68,7 +68,8 @@ def _round(bench: Bench, launched: Launched, number: int) -> None:
     if "restart" in measures:
         first = number * bench.amounts.kills
         results.add("restart", name, *restarts(bench, launched, first, hot=False))
-        results.add("restart_hot", name, *restarts(bench, launched, first, hot=True))
+        # Other children: of ours with defaults, the first death of each costs nothing, the second a second.
+        results.add("restart_hot", name, *restarts(bench, launched, first + 50, hot=True))
     if system.backoff:
         return
     if "status" in measures:

@@ -37,8 +37,8 @@ class System(ABC):
     """What its figures are limited by, in a line."""
     backoff: ClassVar[bool] = False
     """Waits before a second restart: only the measures of a single restart make sense."""
-    rotates: ClassVar[bool] = True
-    max_children: ClassVar[int] = 10_000
+    logs_only: ClassVar[bool] = False
+    """Differs from another only in how it captures output."""
 
     def __init__(self, tools: Tools, folder: Path, fifo: Path, number: int, capture: Capture | None = None) -> None:
         self.tools = tools

@@ -15,8 +15,6 @@ from benchmarks.systems.base import System
 class _Folders(System):
     """A folder for each service, with a ``run`` in it."""
 
-    max_children = 1000
-
     @property
     def services(self) -> Path:
         return self.folder / "services"

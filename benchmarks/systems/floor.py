@@ -43,4 +43,5 @@ class FloorSplice(Floor):
     """The same, moving pages instead of copying bytes."""
 
     name = "floor, splice"
+    logs_only = True
     how = "splice"

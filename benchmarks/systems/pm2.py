@@ -13,7 +13,6 @@ from benchmarks.systems.base import System, first_lines
 class Pm2(System):
     name = "pm2"
     bound = "the event loop of Node; no fixed delay with restart_delay 0"
-    rotates = False
 
     @classmethod
     def version(cls, tools: Tools) -> str:

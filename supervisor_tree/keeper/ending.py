@@ -72,19 +72,21 @@ class Ending:
         peers = [peer.pid for peer in (keeper.brain.root, keeper.brain.standby, keeper.logger.peer) if peer is not None]
         # The root tidies up while we look for what is left.
         keeper.brain.end(at_once=self._kill_root)
-        sweep.kill_all(
-            keeper.tree_id,
-            (),
-            [*peers, *keeper.adopter.left_on_purpose()],
-            deadline=time.monotonic() + _SWEEP,
-            others=False,
-        )
+        self._sweep(peers)
         if keeper.lock is None:
             self._logs = True
         else:
             keeper.logger.drain()
             keeper.loop.later(keeper.limits.drain, self.logs_are_written)
         self.processes_end()
+
+    def _sweep(self, peers: list[int]) -> None:
+        """Kill what is left of the tree but root and logger. Where all orphans come to us, no child is proof enough."""
+        keeper = self._keeper
+        spared = [*peers, *keeper.adopter.left_on_purpose()]
+        children = means.own_children() if means.orphans_come_to_us else None
+        if children is None or not set(children) <= set(spared):
+            sweep.kill_all(keeper.tree_id, (), spared, deadline=time.monotonic() + _SWEEP, others=False)
 
     def logs_are_written(self) -> None:
         if not self._logs:
@@ -96,6 +98,7 @@ class Ending:
         """Root or logger has gone: when both have, the tree is over."""
         keeper = self._keeper
         if self._step == "last" and self._logs and keeper.brain.root is None and keeper.logger.peer is None:
+            self._sweep([])  # what root and logger left behind has come to us by now
             if keeper.lock is not None:
                 keeper.lock.write({})
             keeper.loop.stop(self._status)

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from supervisor_tree import __version__, config
+from supervisor_tree.core import effects as fx
 from supervisor_tree.core import events as ev
 from supervisor_tree.core.tree import Tree
 from supervisor_tree.ipc.link import Link, LinkClosed, LinkError, unpack_items
@@ -190,10 +191,17 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
     shell.journal_seq = max([shell.journal_seq, *unwritten])
     shell.note("root_replaced", None, root=os.getpid(), version=__version__, lost=hello.get("lost"))
     shell.wishes_file.changed()  # the root before us may have died between its commit and the file
-    shell.perform(shell.tree.resume(shell.loop.time()))
+    effects = shell.tree.resume(shell.loop.time())
+    shell.perform(effects)
     shell.spawning.resume()
     for head in hello["events"]:
         shell.on_event_frame(head)
+    # Stopped while the root before us was still making its program: the keeper never heard of it and will not answer.
+    known = {(row[0], row[1]) for row in hello["table"]}
+    known |= {(head.get("name"), head.get("inc")) for head in hello["events"]}
+    for effect in effects:
+        if isinstance(effect, fx.StopChild) and (shell.bare(effect.path), effect.incarnation) not in known:
+            shell.tell(ev.SpawnFailed(effect.path, effect.incarnation, "stopped before it was started"))
     if any(operation.state == "running" for operation in shell.operations.all.values()):
         from supervisor_tree.root.verbs import configuration
 

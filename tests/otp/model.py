@@ -263,12 +263,13 @@ class Supervisor(Process):
         return ["ok", shown(started)]
 
     def terminate_instance(self, call: Json, meant: Process | None) -> Any:
-        if call["op"] != "terminate_child" or call.get("by") == "id":
+        if call["op"] != "terminate_child" or call.get("by") == "id" or meant is None:
             return ["error", "simple_one_for_one"]
         child = next((child for child in self.children if child.process is meant), None)
-        if child is not None:
-            self.runtime.stop(child)
-            self.children.remove(child)
+        if child is None:
+            return ["error", "not_found"] if meant.alive else "ok"
+        self.runtime.stop(child)
+        self.children.remove(child)
         return "ok"
 
 

@@ -232,14 +232,7 @@ class World:
             case "start_child":
                 self.start_child(call, request, sup)
             case "terminate_child":
-                name = self.instance(sup, call, meant)
-                if name is None:
-                    # An Erlang pid that is dead: nothing to do.
-                    self.results[request] = "ok"
-                elif call.get("by") == "id":
-                    self.results[request] = ["error", "simple_one_for_one"]
-                else:
-                    self.tell(ev.TerminateChildCalled(request, sup, name))
+                self.terminate_child(call, request, sup, meant)
             case "restart_child":
                 self.tell(ev.RestartChildCalled(request, sup, call["id"]))
             case "delete_child":
@@ -262,14 +255,18 @@ class World:
         self.learn(self.dynamic[path], path)
         self.tell(ev.StartChildCalled(request, sup, instance=instance))
 
-    def instance(self, sup: str, call: Json, meant: Process | None) -> str | None:
-        """The core's name of the child; of a `simple_one_for_one`, where a call has a pid, of that process."""
-        node = self.tree.nodes[sup]
-        if not node.is_simple or call.get("by") == "id":
-            return str(call["id"])
-        if meant is None or meant.path not in self.tree.nodes or self.by_path[meant.path] is not meant:
-            return None
-        return meant.path.rpartition("/")[2]
+    def terminate_child(self, call: Json, request: str, sup: str, meant: Process | None) -> None:
+        """In a `simple_one_for_one` it is a pid that is terminated: an id that has none is refused."""
+        name = str(call["id"])
+        if self.tree.nodes[sup].is_simple:
+            if meant is None or call.get("by") == "id":
+                self.results[request] = ["error", "simple_one_for_one"]
+                return
+            above, _, name = meant.path.rpartition("/")
+            if above != sup or meant.path not in self.tree.nodes or self.by_path[meant.path] is not meant:
+                self.results[request] = ["error", "not_found"] if meant.alive else "ok"
+                return
+        self.tell(ev.TerminateChildCalled(request, sup, name))
 
     def which_children(self, sup: str) -> Any:
         rows = queries.which_children(self.tree, sup)
