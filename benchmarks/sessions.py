@@ -128,13 +128,14 @@ def stop(launched: Launched, timeout: float) -> tuple[float | None, int]:
     """Milliseconds from the request until neither a child nor a process of the system is left, and how many are."""
     system = launched.system
     launched.reports.read()
-    pids = [process.pid for process in system.own_processes()]
+    main = system.main_pid()
+    pids = sorted((process.pid for process in system.own_processes()), key=lambda pid: pid != main)
     pids += [report.pid for report in launched.reports.latest.values()]
     watch = processes.Watch(pids)
     begin = time.monotonic_ns()
     system.stop()
     end = watch.wait(timeout)
-    left = len(watch)
+    left = watch.alive()
     watch.close()
     return (None if end is None else (end - begin) / 1e6), left
 

@@ -27,6 +27,11 @@ _WISHING = {"start", "stop", "hold", "release"}
 _WHOLE = {"tree_started", "shutdown_requested", "root_replaced", "tree_ended", "reload_refused"}
 
 
+def caused_by(line: Line) -> set[str]:
+    """The child whose end is behind what a line tells."""
+    return {_bare(line["child"])} if line["event"] in ("round_began", "escalated", "gave_up") else set()
+
+
 def duration(seconds: float) -> str:
     """`350 ms`, `4.2 s`, `3m 20s`, `2h 05m`, `3d 4h`."""
     if seconds < 1:

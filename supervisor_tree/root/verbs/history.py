@@ -65,11 +65,17 @@ def why(shell: Shell, request: Request, client: bytes) -> None:
 
     def read() -> list[Line]:
         found: list[Line] = []
+        causes: set[str] = set()
         for count, line in enumerate(_backwards(folder, pending)):
             if count >= _LOOK_BACK or len(found) >= _CHAIN:
                 break
             if sentences.concerns(line, above):
                 found.append(line)
+                causes |= sentences.caused_by(line)
+            elif line["event"] == "child_exited" and line["name"] in causes:
+                # The sibling whose end took this child down: its last end before that is the cause.
+                found.append(line)
+                causes.discard(line["name"])
             if line["event"] == "tree_started":
                 break
         found.reverse()

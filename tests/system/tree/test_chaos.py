@@ -17,7 +17,7 @@ from tests.support.asking import Refused
 from tests.support.tree import Tree
 from tests.support.waiting import eventually
 
-NAMES = ("plain", "crashy", "slow", "first", "second", "third", "all1", "all2")
+NAMES = ("plain", "secret", "crashy", "slow", "first", "second", "third", "all1", "all2")
 TREE = """
     [defaults]
     backoff = {{ first = "0s", initial = "20ms", max = "100ms", jitter = 0.5, reset = "1m" }}
@@ -28,6 +28,9 @@ TREE = """
     command = "sh -c 'sleep 0.15; exit 3'"
     [workers.slow]
     command = "sh -c 'trap \\"sleep 0.2; exit\\" TERM; while :; do sleep 0.05; done'"
+    [workers.secret]
+    command = "sleep 1007"
+    env = {{ SECRET = {{ command = "sh -c 'sleep 0.1; echo x'" }} }}
     [supervisors.rest]
     strategy = "rest_for_one"
     children = ["first", "second", "third"]
@@ -49,7 +52,7 @@ TREE = """
     command = "sleep 1006"
 """
 ACTS = 16
-SLEEPS = {"plain": 1001, "first": 1002, "second": 1003, "third": 1004, "all1": 1005, "all2": 1006}
+SLEEPS = {"plain": 1001, "first": 1002, "second": 1003, "third": 1004, "all1": 1005, "all2": 1006, "secret": 1007}
 
 
 class Monkey:
