@@ -9,7 +9,9 @@
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+# Most tests wait for processes: twice as many at once as there are processors.
+JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TEST_PACKAGES := util-linux
 BENCH_PACKAGES := gcc libc6-dev make npm runit s6
 

@@ -8,7 +8,7 @@ from supervisor_tree.core import gates
 from supervisor_tree.core.effects import StopChild
 from supervisor_tree.core.events import Exit
 from supervisor_tree.core.facts import Fact
-from supervisor_tree.core.node import Node, State, Then, end_walk
+from supervisor_tree.core.node import Node, State, Then, end_walk, position
 from supervisor_tree.core.spec import Shutdown
 
 if TYPE_CHECKING:
@@ -115,6 +115,25 @@ def finish(tree: Tree, sup: Node) -> None:
         tree.tell(Fact.ENDED, sup, how)
     else:
         gone(tree, sup, how)
+
+
+def next_ones(tree: Tree, path: str, most: int) -> list[StopChild]:
+    """Whom an ending supervisor stops after the child at ``path``, one after the other, whatever happens meanwhile.
+
+    For whoever carries effects out: when the one is gone the next may be stopped before this core has heard of it."""
+    node = tree.nodes[path]
+    sup = node.parent
+    if sup is None or sup.walk is None or not sup.walk.end or sup.killed or sup.is_simple:
+        return []
+    found: list[StopChild] = []
+    for index in range(position(sup, node.rank) - 1, -1, -1):
+        child = sup.order[index]
+        if child.state in (State.DOWN, State.RESTARTING):
+            continue
+        if child.is_supervisor or child.state is not State.UP or len(found) == most:
+            break
+        found.append(StopChild(child.path, child.incarnation, seconds(child.spec.shutdown)))
+    return found
 
 
 def gone(tree: Tree, node: Node, how: Exit) -> None:

@@ -158,6 +158,10 @@ class Effects:
                 self._failed(effect["name"], effect["inc"], errno.ECANCELED, "stopped before it was started")
             return
         self._stopped = True
+        child.then = [
+            (str(name), int(inc), None if grace is None else float(grace))
+            for name, inc, grace in effect.get("then") or ()
+        ]
         grace = effect.get("grace")
         self._keeper.stopper.request(child, None if grace is None else float(grace))
 

@@ -164,6 +164,8 @@ class Reaper:
         self._table.remove(child)
         end = child.end or {}
         self._keeper.child_ended(child, end)
+        if child.asked:
+            self._keeper.stopper.go_on(child.then)
 
     # --- what outlives its leader
 

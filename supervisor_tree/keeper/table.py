@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Protocol
 
     from supervisor_tree.keeper.loop import Timer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
         def ended(self, status: int) -> None: ...
 
     Key = tuple[str, int]
+    Next = tuple[str, int, float | None]
+    """Name, incarnation and grace of a stop."""
 
 
 class Child:
@@ -40,6 +43,7 @@ class Child:
         "start",
         "stop",
         "sweep",
+        "then",
         "timer",
         "told_leftover",
         "watches",
@@ -56,6 +60,8 @@ class Child:
         self.env: dict[str, str] | None = None
         """Environment at the spawn; kept only for a stop command."""
         self.order = 0
+        self.then: Sequence[Next] = ()
+        """Those to stop, one after the other, when a requested stop has ended."""
         self.asked = False
         """A stop was requested."""
         self.killed = False

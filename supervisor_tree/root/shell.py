@@ -21,6 +21,7 @@ import msgspec
 from supervisor_tree.core import effects as fx
 from supervisor_tree.core import events as ev
 from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
+from supervisor_tree.core.stopping import next_ones
 from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
 from supervisor_tree.root.clocks import rfc3339
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from supervisor_tree.store.journal import Journal
 
 _JSON = msgspec.json.Encoder()
+_AHEAD = 8
+"""Children of an ending supervisor that the keeper may go on to stop, in order, before it hears from us again."""
 _WRITE_AFTER = 0.01
 """Seconds for which the journal's lines are gathered (the keeper has them): its thread shall not take the processor and
 the interpreter's lock between an exit and the restart."""
@@ -251,7 +254,8 @@ class Shell:
         name = self.bare(effect.path)
         if self.spawning.cancel(effect.path, effect.incarnation):
             return
-        self.effect("stop", name=name, inc=effect.incarnation, grace=effect.grace)
+        then = [(self.bare(one.path), one.incarnation, one.grace) for one in next_ones(self.tree, effect.path, _AHEAD)]
+        self.effect("stop", name=name, inc=effect.incarnation, grace=effect.grace, then=then)
 
     def _reply(self, effect: fx.Reply) -> None:
         results = effect.result
