@@ -12,7 +12,7 @@ BIN := .venv/bin
 # Most tests wait for processes: twice as many at once as there are processors.
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-TEST_PACKAGES := util-linux
+TEST_PACKAGES := e2fsprogs gdb mount util-linux
 BENCH_PACKAGES := gcc libc6-dev make npm runit s6
 
 .DEFAULT_GOAL := help

@@ -8,7 +8,7 @@ import select
 import struct
 import termios
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,14 +87,6 @@ class Reports:
                     return report
             if time.monotonic() > deadline:
                 raise Missing(f"child {identity} did not report within {timeout:.0f} s")
-
-    def forget(self) -> None:
-        """Throw away what has come."""
-        self.read()
-        self.latest.clear()
-
-    def pids(self, identities: Iterable[int]) -> list[int]:
-        return [self.latest[identity].pid for identity in identities]
 
     def close(self) -> None:
         os.close(self._fd)

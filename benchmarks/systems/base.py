@@ -143,10 +143,10 @@ def first_lines(text: str, number: int) -> str:
     return "\n".join(lines[:number] + (["…"] if len(lines) > number else []))
 
 
-def numbered(folder: Path, name: str, first: int = 1) -> list[Path]:
+def numbered(folder: Path, name: str) -> list[Path]:
     """``name`` and ``name.1``, ``name.2`` …, oldest (highest number) first."""
     files = [folder / name] if (folder / name).exists() else []
-    number = first
+    number = 1
     while (folder / f"{name}.{number}").exists():
         files.append(folder / f"{name}.{number}")
         number += 1
