@@ -1,0 +1,1 @@
+"""Messages and channels: the link between keeper, root and logger; the control socket's client."""

@@ -1,0 +1,1 @@
+"""The logger, which moves bytes from workers' pipes to files, and the reading of these files."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 import traceback
 from collections import deque
@@ -26,6 +25,7 @@ from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.directory import Directory
+from supervisor_tree.root.keeper_events import KeeperEvents
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
 from supervisor_tree.root.operations import Operations, State
 from supervisor_tree.root.spawning import Spawning
@@ -71,6 +71,7 @@ class Shell:
         self.timers = Timers(self._timer_fired)
         self.spawning = Spawning(self)
         self.usage = Usage()
+        self._keeper_events = KeeperEvents(self)
         self.journal: Journal | None = None
         self.sockets: Sockets | None = None
         self.control: Control | None = None
@@ -154,65 +155,10 @@ class Shell:
         if head["n"] <= self.keeper.acknowledged:
             return
         try:
-            self.on_keeper_event(head)
+            self._keeper_events.handle(head)
         except Exception as error:
             self.internal_error(f"keeper event {head.get('kind')}", error)
         self.keeper.acknowledged = head["n"]
-
-    def on_keeper_event(self, event: dict[str, Any]) -> None:
-        """One event of the keeper's; unknown kinds are journaled, so that nothing is silent."""
-        kind = event["kind"]
-        if kind == "spawned":
-            self.table[event["name"]] = [event["name"], event["inc"], event["pid"], event["start"]]
-            path = self.spawning.path(event["name"], event["inc"])
-            if path is not None:
-                self.tell(ev.ChildSpawned(path, event["inc"], event["pid"]))
-        elif kind == "exited":
-            self.table.pop(event["name"], None)
-            path = self.spawning.path(event["name"], event["inc"])
-            if path is not None:
-                self.tell(ev.ChildExited(path, event["inc"], self._exit(event)))
-        elif kind == "spawn_failed":
-            path = self.spawning.path(event["name"], event["inc"])
-            if path is not None:
-                self.tell(ev.SpawnFailed(path, event["inc"], event["reason"]))
-        elif kind == "notify":
-            self._notified(event)
-        elif kind == "asked":
-            self.note("asked", None, signal=event["signal"])
-            if event["signal"] == "HUP":
-                self.request_reload()
-            else:
-                if sys.stderr.isatty():
-                    sys.stderr.write("\nsupervisor-tree: stopping, in reverse start order (once more: at once)\n")
-                self.request_shutdown("", f"signal {event['signal']}")
-        else:
-            if kind in ("upgraded", "upgrade_refused"):
-                result = {"name": None, "ok": kind == "upgraded", "reason": event.get("why")}
-                self.end_operation(event["request"], [result])
-            if kind == "logger" and event["what"] in ("dropping", "recovered") and event.get("name"):
-                self._dropping(event["name"], event)
-            fields = {key: value for key, value in event.items() if key not in ("t", "n", "kind", "name", "at")}
-            self.note(f"logger_{event['what']}" if kind == "logger" else kind, event.get("name"), **fields)
-
-    def _dropping(self, name: str, event: dict[str, Any]) -> None:
-        """Shown by `status`; part of the state, since the next root hears only of changes."""
-        if event["what"] == "dropping":
-            self.dropping[name] = str(event.get("reason") or event.get("error") or "the disk is full or slow")
-        else:
-            self.dropping.pop(name, None)
-        self.state(f"dropping/{name}", self.dropping[name].encode() if name in self.dropping else None)
-
-    def _notified(self, event: dict[str, Any]) -> None:
-        """sd_notify: READY=1 opens the gate of those who need this worker."""
-        path = self.spawning.path(event["name"], event["inc"])
-        if path is not None and "READY=1" in event["text"].splitlines():
-            self.tell(ev.ChildReady(path, event["inc"]))
-
-    def _exit(self, event: dict[str, Any]) -> ev.Exit:
-        worker = self.plan.workers.get(self.spawning.settings_name(event["name"]))
-        success = worker.success if worker is not None else (0,)
-        return exits.describe(event, success)
 
     def _timer_fired(self, path: str, timer: str) -> None:
         self.tell(ev.TimerFired(path, timer))

@@ -1,0 +1,1 @@
+"""The journal: every decision, append-only. It is the truth."""
