@@ -28,10 +28,17 @@ def warm_up(bench: Bench) -> None:
             bench.results.systems[kind.name] = {
                 "version": kind.version(bench.tools),
                 "bound": kind.bound,
-                "configuration": launched.system.configuration.replace(str(bench.folder), "…"),
+                "configuration": _without_places(launched.system.configuration, bench),
             }
             able.append(kind)
     bench.systems = able
+
+
+def _without_places(configuration: str, bench: Bench) -> str:
+    """Where this machine keeps things is nobody's business."""
+    for place in (bench.folder, bench.tools.child.parent):
+        configuration = configuration.replace(str(place), "…")
+    return configuration
 
 
 def small(bench: Bench) -> None:
