@@ -236,9 +236,7 @@ def remove(shell: Shell, request: Request, client: bytes) -> Operation:
         RootError: the tree file defines it.
     """
     asked = request.names()
-    old = _read(_added_file(shell))
-    tables = tomllib.loads(old) if old else {}
-    mine = {*tables.get("workers", {}), *tables.get("supervisors", {}), *tables.get("jobs", {})}
+    mine = shell.plan.added
     instances = [name for name in asked if name not in mine and _is_dynamic(shell, name)]
     foreign = [name for name in asked if name not in mine and name not in instances]
     if foreign or not asked:
@@ -247,15 +245,21 @@ def remove(shell: Shell, request: Request, client: bytes) -> Operation:
             code="refused" if all(shell.directory.find(name) for name in foreign) else "no_such_name",
             mend="remove it from the tree file and `supervisor-tree ctl reload`",
         )
+    if instances and len(asked) > 1:
+        # Each is a call of its own to its supervisor, with an end of its own: one operation can't have several.
+        raise RootError(
+            f"made from a template: {', '.join(instances)}", code="refused", mend="remove such children one at a time"
+        )
     operation = begin(shell, request, asked)
     shell.note("asked_for", None, command="remove", names=asked, by=request.by, operation=operation.id)
     if instances:
-        for name in instances:
-            path = shell.directory.find(name)
-            if path is not None:
-                shell.tell(ev.TerminateChildCalled(request.id, path.rpartition("/")[0], name))
-                shell.plan.workers.pop(name, None)
-                shell.plan.instances.pop(name, None)
+        (name,) = instances
+        path = shell.directory.find(name)
+        assert path is not None
+        shell.tell(ev.TerminateChildCalled(request.id, path.rpartition("/")[0], name))
+        shell.plan.workers.pop(name, None)
+        shell.plan.instances.pop(name, None)
+        shell.state("plan", msgspec.json.encode(shell.plan))
         return operation
     operation.edit = {"names": asked}
     shell.loop.create_task(_reload(shell, operation))

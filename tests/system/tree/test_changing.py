@@ -280,6 +280,10 @@ def test_children_made_from_a_template(tree: MakeTree) -> None:
     eventually(lambda: t.log("fetch@one") == "fetch one x y\n" * 2, "its arguments again")
     t.ask("reload")
     assert set(t.pids()) == {"fetch@one", "fetch@two"}
+    with pytest.raises(Refused) as refused:
+        t.ask("remove", names=["fetch@one", "fetch@two"])
+    assert refused.value.code == "refused"
+    assert set(t.pids()) == {"fetch@one", "fetch@two"}
     t.ctl("remove", "fetch@one")
     assert set(t.pids()) == {"fetch@two"}
     assert "fetch@one" not in t.children()
