@@ -73,8 +73,3 @@ def finish(text: str, names: dict[str, str]) -> str:
     for name, value in names.items():
         text = text.replace(f"{MARK}{{{name}}}", value)
     return text
-
-
-def as_written(text: str) -> str:
-    """The text with references that are still open as the user wrote them, for showing."""
-    return text.replace(MARK, "$")

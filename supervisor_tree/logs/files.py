@@ -76,10 +76,6 @@ class LogFile:
         """Bytes that still fit before it has to be rotated."""
         return self._allowed - self.size if self.regular else _ENDLESS
 
-    @property
-    def dirty(self) -> bool:
-        return bool(self._records)
-
     def open(self) -> None:
         """Open and position at the end, make the index whole.
 

@@ -172,7 +172,7 @@ def _take_over(link: Link, hello: dict[str, Any], blob: bytes) -> int:
         shell.pending_journal = journal
         resume(shell, state, [line for line, _ in journal], hello)
 
-    keeper = KeeperLink(link, committed=hello["commit"], acknowledged=hello.get("acknowledged", 0))
+    keeper = KeeperLink(link, committed=hello["commit"])
     return _live(keeper, tree, plan, hello, run_dir, begin)
 
 

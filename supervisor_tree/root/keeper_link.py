@@ -33,12 +33,12 @@ class Commit:
 class KeeperLink:
     """Sends commits in order; remembers the last event handled and the last journal line written."""
 
-    def __init__(self, link: frames.Link, *, committed: int = 0, acknowledged: int = 0) -> None:
+    def __init__(self, link: frames.Link, *, committed: int = 0) -> None:
         self.link = link
         self.committed = committed
-        self.acknowledged = acknowledged
+        self.acknowledged = 0
         """Number of the last event handled."""
-        self.told = acknowledged
+        self.told = 0
         """Number of the last event whose handling the keeper was told of."""
         self.written = 0
         self._told_written = 0

@@ -140,16 +140,18 @@ class Spawning:
             return None
         return config.log_settings(self._shell.plan, name)
 
+    def log_file(self, name: str) -> dict[str, str | None] | None:
+        """Which log files this worker writes: {path, stderr}; None for what is no worker."""
+        log = self.log_settings(name)
+        if log is None:
+            return None
+        error = log.get("err")
+        return {"path": log["out"]["path"], "stderr": error["path"] if error else None}
+
     def log_files(self) -> dict[str, dict[str, str | None]]:
-        """Which log files each worker writes: {name: {path, stderr}}."""
-        found: dict[str, dict[str, str | None]] = {}
-        for path in self._shell.directory.workers_below("root"):
-            name = self._shell.bare(path)
-            log = self.log_settings(name)
-            if log is not None:
-                error = log.get("err")
-                found[name] = {"path": log["out"]["path"], "stderr": error["path"] if error else None}
-        return found
+        """The same of every worker, by its name."""
+        names = [self._shell.bare(path) for path in self._shell.directory.workers_below("root")]
+        return {name: log for name in names if (log := self.log_file(name)) is not None}
 
     def resume(self) -> None:
         """After a root's death: look again at what holds children, which was a timer of the old root's."""

@@ -135,7 +135,7 @@ def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, An
         child = child_json(shell, shell.directory.node(path), clock, {})
         child.pop("children")
         described.append(
-            {**child, "path": path, "settings": _without_values(settings), "logs": shell.spawning.log_files().get(name)}
+            {**child, "path": path, "settings": _without_values(settings), "logs": shell.spawning.log_file(name)}
         )
     return described
 
@@ -164,23 +164,38 @@ def logs_info(shell: Shell, request: Request, client: bytes) -> list[dict[str, A
     ]
 
 
-def exec_info(shell: Shell, request: Request, client: bytes) -> dict[str, Any]:
+def exec_info(shell: Shell, request: Request, client: bytes) -> None:
     """What `exec` needs to run something as this worker. The socket is ours alone, so values may pass.
 
+    Made in a thread, as for a start: its environment may need a slow disk, or a program's answer.
+
     Raises:
-        RootError: no such worker, a supervisor, or its environment can't be made at present.
+        RootError: no such worker, or a supervisor.
     """
     path = names.paths(shell, request.names() or [request.text("name")])[0]
     name = shell.bare(path)
     if shell.directory.node(path).type == "supervisor":
         raise RootError(f"{name} is a supervisor", code="refused", mend="name a worker")
-    try:
-        program = config.program(shell.plan, name)
-    except config.Held as held:
-        raise RootError(f"{name} is held: {held}", code="failed") from held
+    control = shell.control
+    assert control is not None
+
+    async def later() -> None:
+        try:
+            program = await shell.loop.run_in_executor(None, config.program, shell.plan, name)
+        except config.Held as held:
+            control.error(client, request.id, RootError(f"{name} is held: {held}", code="failed"))
+        else:
+            control.end(client, request.id, _surroundings(program, shell.plan.environ))
+        shell.flush()
+
+    control.later(later())
+
+
+def _surroundings(program: config.Program, environ: dict[str, str]) -> dict[str, Any]:
+    """A program with the whole environment that it would be started in."""
     spawn = program.spawn()
     inherit = spawn["inherit"]
-    base = {} if inherit is False else shell.plan.environ
+    base = {} if inherit is False else environ
     if isinstance(inherit, list):
         base = {key: value for key, value in base.items() if key in inherit}
     environment = {**base, **spawn["env"]}
