@@ -66,7 +66,7 @@ def remark(child: dict[str, Any], now: float) -> str:
     said = []
     reason, hold, last = child.get("reason"), child.get("hold"), child.get("last_exit")
     settled = child["state"] in _SETTLED
-    if reason and (not settled or child["type"] == "supervisor"):
+    if reason:
         said.append(reason)
     elif last and child["state"] in ("failed", "completed", "backoff"):
         said.append(last["reason"])

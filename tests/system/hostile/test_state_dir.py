@@ -246,6 +246,7 @@ def test_a_full_disk(tree: MakeTree, small: Path) -> None:
     assert t.child("a")["restarts"] == 3
     assert t.pids() == {"talks": talks}
     assert "no disk" in json.dumps(t.ask("why", name="a"))
+    eventually(lambda: "output dropped: No space left on device" in t.ctl("status", "talks"), "it is said in status")
     filler.unlink()
     # Room again: the journal has everything, the drop is said.
     eventually(lambda: len(t.journal("child_exited", "a")) == 3, "the journal catches up")
