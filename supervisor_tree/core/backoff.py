@@ -6,9 +6,8 @@ The ladder belongs to the failing child's path: it outlives the supervisor's ins
 
 from __future__ import annotations
 
-from zlib import crc32
-
 from supervisor_tree.core.spec import Backoff
+from supervisor_tree.core.spread import share
 
 
 def delay(backoff: Backoff, attempt: int, path: str, seed: int) -> float:
@@ -27,8 +26,7 @@ def delay(backoff: Backoff, attempt: int, path: str, seed: int) -> float:
     plain = min(plain, backoff.max) if backoff.max else plain
     if not backoff.jitter or not plain:
         return plain
-    share = crc32(f"{seed}/{path}/{attempt}".encode()) / 0xFFFFFFFF
-    return plain * (1 + backoff.jitter * (2 * share - 1))
+    return plain * (1 + backoff.jitter * (2 * share(f"{seed}/{path}/{attempt}") - 1))
 
 
 def outlived(backoff: Backoff, ready_at: float | None, ended_at: float) -> bool:

@@ -211,6 +211,13 @@ def became_ready(tree: Tree, node: Node, event: ev.ChildReady) -> None:
         starting.ready(tree, node)
 
 
+def more_time_asked(tree: Tree, node: Node, event: ev.MoreTimeAsked) -> None:
+    """It is not ready yet and works on it: the later of the two ends counts."""
+    end = (node.timers or {}).get("ready")
+    if end is not None and tree.now + event.seconds > end:
+        tree.arm(node, "ready", tree.now + event.seconds)
+
+
 def health_changed(tree: Tree, node: Node, event: ev.HealthChanged) -> None:
     if node.healthy is not event.healthy:
         node.healthy = event.healthy
@@ -330,6 +337,7 @@ _OF_AN_INCARNATION = frozenset(
         ev.SpawnFailed,
         ev.StartIgnored,
         ev.ChildReady,
+        ev.MoreTimeAsked,
         ev.HealthChanged,
         ev.KillRequested,
         ev.ChildExited,
@@ -356,6 +364,7 @@ _ROWS: dict[type, tuple[Rule, Rule, Rule, Rule, Rule]] = {
     ev.StartIgnored:  (nothing,       start_ignored,      nothing,        never_started,          nothing),
     ev.ChildExited:   (nothing,       exited_unannounced, exited,         exited_as_asked,        nothing),
     ev.ChildReady:    (nothing,       nothing,            became_ready,   nothing,                nothing),
+    ev.MoreTimeAsked: (nothing,       nothing,            more_time_asked, nothing,               nothing),
     ev.HealthChanged: (nothing,       nothing,            health_changed, nothing,                nothing),
     ev.KillRequested: (nothing,       kill,               kill,           nothing,                nothing),
     ev.GateOpened:    (gate_opened,   nothing,            nothing,        nothing,                nothing),

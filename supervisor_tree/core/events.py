@@ -74,6 +74,14 @@ class ChildReady(Struct, frozen=True, tag=True):
     incarnation: int
 
 
+class MoreTimeAsked(Struct, frozen=True, tag=True):
+    """It says that it needs at least ``seconds`` from now on to become ready, whatever its `start_timeout`."""
+
+    path: str
+    incarnation: int
+    seconds: float
+
+
 class HealthChanged(Struct, frozen=True, tag=True):
     path: str
     incarnation: int
@@ -217,6 +225,7 @@ Event = (
     | StartIgnored
     | GateOpened
     | ChildReady
+    | MoreTimeAsked
     | HealthChanged
     | KillRequested
     | ChildExited
