@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 
-from supervisor_tree.system.means import Means, Process, SystemMeansError
+from supervisor_tree.system.means import Cost, Means, Process, SystemMeansError
 
-__all__ = ["Means", "Process", "SystemMeansError", "means"]
+__all__ = ["Cost", "Means", "Process", "SystemMeansError", "means"]
 
 
 def _choose() -> Means:

@@ -7,10 +7,11 @@ import signal
 import time
 
 from supervisor_tree.system import libc, procfs
-from supervisor_tree.system.means import Means, Process
+from supervisor_tree.system.means import Cost, Means, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from supervisor_tree.system.look import Look
     from supervisor_tree.system.watch import FileWatcher
 
 _PR_SET_NAME = 15
@@ -87,6 +88,14 @@ class LinuxMeans(Means):
     def usage(self, pid: int) -> tuple[float, int, float] | None:
         seen = procfs.usage(pid)
         return None if seen is None else (seen[0], seen[1], time.clock_gettime(time.CLOCK_BOOTTIME) - seen[2])
+
+    def look(self, pid: int) -> Look | None:
+        from supervisor_tree.system.look import look
+
+        return look(pid)
+
+    def costs(self) -> list[Cost] | None:
+        return procfs.costs()
 
     def processes(self) -> list[Process]:
         return procfs.processes()

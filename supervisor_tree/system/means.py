@@ -11,6 +11,7 @@ import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # not `typing.TYPE_CHECKING`: importing typing costs the keeper 4 ms and half a megabyte
+    from supervisor_tree.system.look import Look
     from supervisor_tree.system.watch import FileWatcher
 
 
@@ -40,6 +41,25 @@ class Process:
     def dead(self) -> bool:
         """True for a zombie: it runs nothing and holds nothing but its number."""
         return self.state in "ZX"
+
+
+class Cost:
+    """What one process has cost by now, as seen in one look: times in seconds of CPU, memory in bytes resident.
+
+    ``spent`` is its own, ``reaped`` that of the children that it has waited for, and of theirs.
+    """
+
+    __slots__ = ("memory", "pid", "ppid", "reaped", "session", "spent", "start")
+
+    def __init__(self, pid: int, ppid: int, session: int, start: int, spent: float, reaped: float, memory: int) -> None:
+        self.pid = pid
+        self.ppid = ppid
+        self.session = session
+        self.start = start
+        """As of `Process`."""
+        self.spent = spent
+        self.reaped = reaped
+        self.memory = memory
 
 
 class Means:
@@ -99,6 +119,14 @@ class Means:
 
     def usage(self, pid: int) -> tuple[float, int, float] | None:
         """What a process has cost: seconds of CPU, bytes resident now, seconds since its start. None: ask psutil."""
+        return None
+
+    def look(self, pid: int) -> Look | None:
+        """What each thread of a process does. None: gone, or the system can't say (then ask psutil)."""
+        return None
+
+    def costs(self) -> list[Cost] | None:
+        """What every process that can be seen has cost, zombies too. A full walk. None: ask psutil."""
         return None
 
     def process_identity(self, pid: int) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from supervisor_tree.system.means import Process
+from supervisor_tree.system.means import Cost, Process
 
 
 def read(path: str) -> bytes | None:
@@ -42,7 +42,7 @@ def process(pid: int) -> Process | None:
     return Process(pid, name, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0].decode())
 
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -52,7 +52,31 @@ def usage(pid: int) -> tuple[float, int, float] | None:
     if text is None:
         return None
     fields = text[text.rindex(b")") + 2 :].split(None, 23)
-    return (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * _PAGE, int(fields[19]) / _TICKS
+    return (int(fields[11]) + int(fields[12])) / TICKS, int(fields[21]) * _PAGE, int(fields[19]) / TICKS
+
+
+def costs() -> list[Cost]:
+    """A full walk: one line of each /proc/PID/stat."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            fd = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            text = os.read(fd, 4096)
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+        fields = text[text.rindex(b")") + 2 :].split(None, 23)
+        spent = (int(fields[11]) + int(fields[12])) / TICKS
+        reaped = (int(fields[13]) + int(fields[14])) / TICKS
+        memory = int(fields[21]) * _PAGE
+        found.append(Cost(int(name), int(fields[1]), int(fields[3]), int(fields[19]), spent, reaped, memory))
+    return found
 
 
 def processes() -> list[Process]:

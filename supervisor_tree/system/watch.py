@@ -184,7 +184,8 @@ if sys.platform != "linux":
 class StatWatcher(FileWatcher):
     """The last resort, and what stands for kqueue where the Linux means are switched off: stat every 50 ms.
 
-    Only commands in the foreground (`logs -f`, `events -f`) ever wait on it, never keeper, root or logger.
+    Commands in the foreground (`logs -f`, `events -f`) wait on it, and a thread of the root for a stack dump; never the
+    loop of keeper, root or logger.
     """
 
     every = 0.05
