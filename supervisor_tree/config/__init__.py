@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.config import added
-from supervisor_tree.config.loading import load
+from supervisor_tree.config.loading import load, load_text
 from supervisor_tree.config.places import Found, example_file, find
 from supervisor_tree.config.plan import Plan
 from supervisor_tree.config.problems import ConfigError, Held, Problem, UnknownName
@@ -30,6 +30,7 @@ __all__ = [
     "find",
     "is_static",
     "load",
+    "load_text",
     "log_settings",
     "name_of",
     "names_of",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from supervisor_tree.config.cross_checks import check_logs, check_rules, check_significant
 from supervisor_tree.config.needs import check_needs
-from supervisor_tree.config.not_yet import PYTHON, only_notify
 from supervisor_tree.config.places_in_tree import Arrangement
 from supervisor_tree.config.plan import Plan, Written
 from supervisor_tree.config.problems import ConfigError, Problem, UnknownName, did_you_mean
+from supervisor_tree.config.readiness import told_by
 from supervisor_tree.config.settings import WorkerSettings
 from supervisor_tree.core.spec import (
     ChildSpec,
@@ -97,6 +97,7 @@ def _plan(tree: Arrangement, only: Sequence[str]) -> Plan:
     _name_paths(tree, "", "root", paths)
     specs = tuple(spec for name in tree.children[""] for spec in _specs(tree, name, paths))
     settings = loader.tree
+    program = loader.sources.program
     root = SupervisorSpec(
         name="root",
         strategy=settings.strategy,
@@ -104,17 +105,17 @@ def _plan(tree: Arrangement, only: Sequence[str]) -> Plan:
         period=settings.period,
         auto_shutdown=settings.auto_shutdown,
         children=specs,
-        first_start="retry",
+        first_start=_first_start(loader),
         on_give_up=settings.on_give_up,
     )
     templates = loader.templates.values()
     workers = {bare: worker for bare, worker in loader.workers.items() if bare in paths or bare in templates}
     locate = loader.sources.problem
-    held = loader.held | dict.fromkeys(loader.python, PYTHON)
+    held = loader.held | loader.unknown_uses
     held_tables = {
         bare: _written(loader, loader.base_of[bare])
         for bare in loader.held
-        if bare in workers and bare not in loader.python
+        if bare in workers and bare not in loader.unknown_uses
     }
     return Plan(
         name=loader.name,
@@ -149,6 +150,8 @@ def _plan(tree: Arrangement, only: Sequence[str]) -> Plan:
         templates={name: _written(loader, worker) for name, worker in loader.templates.items() if name in paths},
         held_tables=held_tables,
         defaults={key: loader.table(key) for key in ("defaults", "logs")} if loader.templates or held_tables else {},
+        program=None if program is None else program["file"],
+        code={} if program is None else program["code"],
         warnings=sorted({*loader.located, *(locate(path, message) for path, message in loader.remarks)}),
         not_yet=sorted({locate(path, f"not yet: {message}") for path, message in loader.later}),
     )
@@ -192,9 +195,14 @@ def _specs(tree: Arrangement, name: str, paths: dict[str, str]) -> tuple[ChildSp
             shutdown=supervisor.shutdown,
             significant=supervisor.significant,
             backoff=supervisor.backoff,
-            first_start="retry",
+            first_start=_first_start(loader),
         ),
     )
+
+
+def _first_start(loader: Loader) -> Literal["fail", "retry"]:
+    """Tree files are tuned for machines left alone, programs get OTP's rule (design §4)."""
+    return "retry" if loader.sources.program is None else "fail"
 
 
 def _needs(tree: Arrangement, worker: WorkerSettings, paths: dict[str, str]) -> tuple[Need, ...]:
@@ -210,7 +218,7 @@ def _needs(tree: Arrangement, worker: WorkerSettings, paths: dict[str, str]) -> 
 
 def worker_spec(worker: WorkerSettings, needs: tuple[Need, ...]) -> WorkerSpec:
     """The core's view of a worker."""
-    told = only_notify(worker)
+    told = bool(told_by(worker))
     return WorkerSpec(
         name=worker.name,
         restart=worker.restart,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, time
+from math import isfinite
 from typing import Any
 
 from supervisor_tree.config.problems import Key
@@ -65,6 +67,10 @@ class Anything:
             return [self.read(element, inner, number) for number, element in enumerate(value)]
         if isinstance(value, dict):
             return {name: self.read(element, inner, name) for name, element in value.items()}
+        if isinstance(value, date | time):
+            return value.isoformat()  # handed on as JSON, which has no dates
+        if isinstance(value, float) and not isfinite(value):
+            return at.wrong(f"must be a finite number, not {value}", key)
         return value
 
     def schema(self) -> dict[str, Any]:

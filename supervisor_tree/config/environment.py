@@ -16,10 +16,13 @@ _PATIENCE = 10.0
 """Seconds that a program which prints an environment value may take."""
 
 
-def environment(plan: Plan, settings: ProgramSettings) -> dict[str, str | None]:
+def environment(
+    plan: Plan, settings: ProgramSettings, tree: dict[str, str | None] | None = None
+) -> dict[str, str | None]:
     """The variables of a child over what it inherits; None removes one. Raises `Held` for what can't be had.
 
-    What the keeper and the root add (SUPERVISOR_TREE_*) is not in it.
+    ``tree``: the `tree_environment`, where it has been worked out already. What the keeper and the root add
+    (SUPERVISOR_TREE_*) is not in it.
     """
     env: dict[str, str | None] = {}
     if settings.user is not None:
@@ -27,14 +30,27 @@ def environment(plan: Plan, settings: ProgramSettings) -> dict[str, str | None]:
         if user is None:
             raise Held(f"there is no user {quoted(settings.user)} on this machine")
         env.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
-    for file in plan.tree.env_file:
-        env.update(read_env_file(file))
-    for name, value in default_env(plan, settings).items():
-        env[name] = _value(name, value, plan, settings)
+    cwd = settings.cwd or plan.dir
+    env.update(tree_environment(plan, cwd) if tree is None else tree)
+    for name, value in plan.default_envs.get(settings.name, {}).items():
+        env[name] = _value(name, value, plan, cwd)
     for file in settings.env_file:
         env.update(read_env_file(file))
     for name, value in settings.env.items():
-        env[name] = _value(name, value, plan, settings)
+        env[name] = _value(name, value, plan, cwd)
+    return env
+
+
+def tree_environment(plan: Plan, cwd: str) -> dict[str, str | None]:
+    """What all children have in common over what they inherit; programs that are asked for a value are run in ``cwd``.
+
+    Raises `Held` for what can't be had.
+    """
+    env: dict[str, str | None] = {}
+    for file in plan.tree.env_file:
+        env.update(read_env_file(file))
+    for name, value in plan.default_env.items():
+        env[name] = _value(name, value, plan, cwd)
     return env
 
 
@@ -66,7 +82,7 @@ def read_env_file(file: str) -> dict[str, str]:
     }
 
 
-def _value(name: str, value: EnvValue, plan: Plan, settings: ProgramSettings) -> str | None:
+def _value(name: str, value: EnvValue, plan: Plan, cwd: str) -> str | None:
     """The text of one variable. What fails is told without the value, which may be a secret."""
     if isinstance(value, FromFile):
         try:
@@ -77,7 +93,7 @@ def _value(name: str, value: EnvValue, plan: Plan, settings: ProgramSettings) ->
             raise Held(f"env {name}: can't read {value.file}: {reason}") from None
         text = text.removesuffix("\n").removesuffix("\r")
     elif isinstance(value, FromCommand):
-        text = _printed(name, value.command, plan, settings)
+        text = _printed(name, value.command, plan, cwd)
     else:
         return value
     if "\0" in text:
@@ -85,11 +101,10 @@ def _value(name: str, value: EnvValue, plan: Plan, settings: ProgramSettings) ->
     return text
 
 
-def _printed(name: str, command: tuple[str, ...], plan: Plan, settings: ProgramSettings) -> str:
+def _printed(name: str, command: tuple[str, ...], plan: Plan, cwd: str) -> str:
     import subprocess
 
     environ = {**plan.environ, **plan.env_values}
-    cwd = settings.cwd or plan.dir
     argv = absolute(command, cwd)
     try:
         done = subprocess.run(

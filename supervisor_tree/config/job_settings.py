@@ -11,6 +11,7 @@ from supervisor_tree.config.kinds import Boolean, Choice, Duration, FilePath, Pa
 from supervisor_tree.config.probes import Probe, probes
 from supervisor_tree.config.problems import Key
 from supervisor_tree.config.program_kinds import Command, Environment, EnvValue, Instances, program_rule
+from supervisor_tree.config.python_kinds import Interpreter, Module, Target, Used
 from supervisor_tree.config.reading import At, Option, Table
 from supervisor_tree.config.settings import NO_BACKOFF, ProgramSettings, at_wrong, one_program
 from supervisor_tree.config.tree_kinds import BackoffKeys, Cron, LogKeys, LogSettings, Moment, Name, Zone
@@ -24,12 +25,12 @@ class Stage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: Annotated[str, Option(Name(), "What it is called.")]
     command: Annotated[tuple[str, ...] | None, Option(Command(), "The program and its arguments.")] = None
-    run: Annotated[str | None, Option(Text('"module:attribute"'), "A Python function to run.")] = None
-    use: Annotated[str | None, Option(Text("a name"), "A worker that comes with the package or a plug-in.")] = None
+    run: Annotated[str | None, Option(Target(), "A Python function to run.")] = None
+    use: Annotated[str | None, Option(Used(), "A worker that comes with the package or a plug-in.")] = None
     shell: Annotated[bool, Option(Boolean(), "Give `command`, a string, to `/bin/sh -c`.")] = False
     args: Annotated[dict[str, Any], Option(MapOf(Anything()), "Arguments of `run` or `use`.")] = {}
-    preload: Annotated[tuple[str, ...], Option(ListOf(Text("a module")), "Modules imported before the fork.")] = ()
-    python: Annotated[str | None, Option(FilePath(), "The interpreter of `run`.", default="that of `start`")] = None
+    preload: Annotated[tuple[str, ...], Option(ListOf(Module()), "Modules imported before the fork.")] = ()
+    python: Annotated[str | None, Option(Interpreter(), "The interpreter of `run`.", default="that of `start`")] = None
     env_file: Annotated[tuple[str, ...], Option(ListOf(FilePath(may_be_missing=True)), "As on a job.")] = ()
     env: Annotated[dict[str, EnvValue], Option(Environment(), "As on a job.")] = {}
     cwd: Annotated[str | None, Option(FilePath(), "Working directory.", default="that of the job")] = None

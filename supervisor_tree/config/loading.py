@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from supervisor_tree.config import arranging, job_settings, not_yet, places, users
+from supervisor_tree.config import arranging, job_settings, not_yet, places, users, uses
+from supervisor_tree.config.extras import check_library
 from supervisor_tree.config.kinds import Boolean
 from supervisor_tree.config.plan import Plan
 from supervisor_tree.config.probes import Probe, probe
@@ -22,7 +23,7 @@ from supervisor_tree.config.settings import (
     SupervisorSettings,
     WorkerSettings,
 )
-from supervisor_tree.config.sources import NAMED, TABLES, Sources, read_file, read_sources
+from supervisor_tree.config.sources import NAMED, TABLES, Source, Sources, read_file, read_sources
 from supervisor_tree.config.tree_kinds import LogKeys, LogSettings, backoff_of
 from supervisor_tree.config.tree_reading import TreeReader
 from supervisor_tree.config.users import check_user
@@ -45,19 +46,37 @@ def load(
     (file name, text) or (file name, text, supervisor to put new children under), read last, for `ctl add`.
     Raises `ConfigError` with every problem there is, `UnknownName` for a name in ``only`` that is none.
     """
-    users.forget()
     found = list(files) if files is not None else list(places.find(environ).files)
-    loader = Loader(read_sources(found, environ, extra), environ)
-    loader.tree_table()
-    added = os.path.join(loader.state_dir, "added.toml")
-    if all(os.path.abspath(given[0]) != added for given in extra) and os.path.exists(added):
-        text = read_file(added, Problem(added, 1, "", "")).text
-        loader = Loader(read_sources(found, environ, [(added, text), *extra]), environ)
-        loader.tree_table()
-    loader.all_tables()
-    plan = arranging.arrange(loader, only)
+    plan = _load(lambda more: read_sources(found, environ, [*more, *extra]), environ, only)
     plan.asked_files = None if files is None else tuple(files)
     return plan
+
+
+def load_text(file: str, text: str, environ: Mapping[str, str]) -> Plan:
+    """As `load`, of a file that need not be there: ``text`` is what it would hold. It includes no others."""
+
+    def sources(more: list[tuple[str, str]]) -> Sources:
+        read = Sources()
+        read.add(Source(file, text))
+        for name, added in more:
+            read.add(Source(name, added, added=True))
+        return read
+
+    return _load(sources, environ, ())
+
+
+def _load(sources: Callable[[list[tuple[str, str]]], Sources], environ: Mapping[str, str], only: Sequence[str]) -> Plan:
+    """``sources`` reads everything, and last the files given to it: what was added at run time."""
+    users.forget()
+    uses.forget()
+    loader = Loader(sources([]), environ)
+    loader.tree_table()
+    added = os.path.join(loader.state_dir, "added.toml")
+    if all(os.path.abspath(source.file) != added for source in loader.sources.all) and os.path.exists(added):
+        loader = Loader(sources([(added, read_file(added, Problem(added, 1, "", "")).text)]), environ)
+        loader.tree_table()
+    loader.all_tables()
+    return arranging.arrange(loader, only)
 
 
 class Loader(TreeReader):
@@ -74,8 +93,8 @@ class Loader(TreeReader):
         self.base_of: dict[str, str] = {}
         """Bare name → the name of its table."""
         self.held: dict[str, str] = {}
-        self.python: list[str] = []
-        """Workers that are no commands."""
+        self.unknown_uses: dict[str, str] = {}
+        """Bare name of a worker whose `use` this version does not run → why it is held."""
         self.default_envs: dict[str, dict[str, EnvValue]] = {}
         self.disabled: set[str] = set()
         self.broken: set[str] = set()
@@ -268,6 +287,8 @@ class Loader(TreeReader):
         settings = made(name=bare, instance=instance, **{**defaults, **values})
         if settings.user is not None or settings.group is not None:
             check_user(settings.user, settings.group, at)
+        if isinstance(settings, WorkerSettings) and settings.watch:
+            check_library("watchfiles", "watch", "watch", at)
         return settings
 
     def _log(self, bare: str, keys: dict[str, Any], made: type[ProgramSettings]) -> LogSettings:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from supervisor_tree.config import uses
+from supervisor_tree.config.readiness import TOLD
 from supervisor_tree.config.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -11,12 +13,7 @@ if TYPE_CHECKING:
 
 _WORKER_KEYS = {
     "require": "`require` is not asked before a start",
-    "health": "`health` is not asked: the worker counts as healthy while it runs",
     "recover": "recovery rules are not run",
-    "memory_max": "limits on memory are not watched",
-    "cpu_max": "limits on CPU are not watched",
-    "max_age": "planned restarts are not made",
-    "watch": "planned restarts are not made",
 }
 _TABLES = {
     "jobs": "jobs are not run",
@@ -28,33 +25,25 @@ _TABLES = {
     "alerts": "alerts are not sent",
 }
 
-PYTHON = "not yet: Python workers (`run`, `use`) are not run by this version"
-
 
 def note_worker(loader: Loader, table: str, settings: WorkerSettings) -> None:
     """Note what of a worker is not run; the worker itself is, where it can be."""
-    if settings.ready and not only_notify(settings):
-        loader.later.append(
-            (
-                ("workers", table, "ready"),
-                "`ready` is not asked but for `notify`: the worker counts as ready once it is started",
-            )
-        )
+    for key, probes in (("ready", settings.ready), ("health", settings.health)):
+        kinds = dict.fromkeys(probe.kind for probe in probes if probe.kind not in TOLD)
+        if kinds:
+            message = f"`{'`, `'.join(kinds)}` is not asked in `{key}`, and counts as passed"
+            loader.later.append((_place(loader, table, key), message))
     for key, message in _WORKER_KEYS.items():
         if getattr(settings, key):
-            path: tuple[str, ...] = ("workers", table, key)
-            if key not in loader.data["workers"][table]:
-                path = ("defaults", key)
-            loader.later.append((path, message))
-    if settings.run is not None or settings.use is not None:
-        key = "run" if settings.run is not None else "use"
-        loader.later.append((("workers", table, key), "Python workers (`run`, `use`) are not run: this one stays held"))
-        loader.python.append(settings.name)
+            loader.later.append((_place(loader, table, key), message))
+    if settings.use in uses.LATER:
+        loader.later.append((("workers", table, "use"), f'"{settings.use}" is not run: this worker stays held'))
+        loader.unknown_uses[settings.name] = f'not yet: use = "{settings.use}" is not run by this version'
 
 
-def only_notify(settings: WorkerSettings) -> bool:
-    """Whether all that makes the worker ready is READY=1, which this version hears."""
-    return bool(settings.ready) and all(probe.notify is not None for probe in settings.ready)
+def _place(loader: Loader, table: str, key: str) -> tuple[str, ...]:
+    """Where the key is written: in the worker's table or among the defaults."""
+    return ("workers", table, key) if key in loader.data["workers"][table] else ("defaults", key)
 
 
 def note_tables(loader: Loader) -> None:

@@ -94,6 +94,10 @@ class Plan(Struct, kw_only=True, omit_defaults=True):
     """`[defaults]` and `[logs]` as written, where there are tables as written."""
     instances: dict[str, Instance] = {}
     """By bare name; filled by `template`."""
+    program: str | None = None
+    """The Python program that describes this tree; None: a tree file does."""
+    code: dict[str, str] = {}
+    """Name of a worker's table → what it runs, pickled by dill, base64: where its program told no module to import."""
     warnings: list[Problem] = []
     """What is no error and yet worth a word, in order of file and line."""
     not_yet: list[Problem] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from msgspec import Struct
 
-from supervisor_tree.config.environment import absolute, default_env, environment
-from supervisor_tree.config.not_yet import PYTHON
+from supervisor_tree.config import uses
+from supervisor_tree.config.environment import absolute, default_env, environment, tree_environment
 from supervisor_tree.config.plan import Plan
 from supervisor_tree.config.problems import Held
 from supervisor_tree.config.program_kinds import FromCommand, FromFile
@@ -21,6 +22,7 @@ class Program(Struct, frozen=True, kw_only=True):
     """One program, ready to be spawned. Sizes in bytes, times in seconds."""
 
     argv: tuple[str, ...]
+    """Empty for a Python worker."""
     cwd: str
     env: dict[str, str | None]
     """Over the inherited environment; None removes a variable."""
@@ -34,6 +36,8 @@ class Program(Struct, frozen=True, kw_only=True):
     sweep: bool
     notify: bool
     log: dict[str, Any]
+    python: dict[str, Any] | None = None
+    """Of a Python worker: what its zygote is and what it runs there."""
 
     def spawn(self) -> dict[str, Any]:
         """The fields as the keeper's effect has them, in JSON's types."""
@@ -41,16 +45,17 @@ class Program(Struct, frozen=True, kw_only=True):
         fields["argv"] = list(self.argv)
         if not isinstance(self.inherit, bool):
             fields["inherit"] = list(self.inherit)
+        if self.python is None:
+            del fields["python"]
         return fields
 
 
 def program(plan: Plan, name: str) -> Program:
     """What to run for a worker now: its files and commands are read at each start. Raises `Held` when it can't run."""
     settings = settings_now(plan, name)
-    if settings.command is None:
-        raise Held(PYTHON)
-    env = environment(plan, settings)
     cwd = settings.cwd or plan.dir
+    tree = tree_environment(plan, cwd)
+    env = environment(plan, settings, tree)
     stop: dict[str, Any] = {
         "signal": settings.stop_signal,
         "to": settings.stop_to,
@@ -60,7 +65,7 @@ def program(plan: Plan, name: str) -> Program:
     if settings.stop_command is not None:
         stop["command"] = {"argv": absolute(settings.stop_command, cwd), "cwd": cwd, "env": env}
     return Program(
-        argv=absolute(settings.command, cwd),
+        argv=() if settings.command is None else absolute(settings.command, cwd),
         cwd=cwd,
         env=env,
         inherit=settings.inherit_env,
@@ -73,7 +78,40 @@ def program(plan: Plan, name: str) -> Program:
         sweep=settings.sweep,
         notify=listens(settings),
         log=log_fields(settings.log) if settings.log else {},
+        python=_python(plan, settings, tree) if settings.is_python else None,
     )
+
+
+_BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers", "zygote", "boot.py")
+"""What an interpreter runs to become a zygote: a file, for the package need not be importable there."""
+
+
+def _python(plan: Plan, settings: WorkerSettings, tree: dict[str, str | None]) -> dict[str, Any]:
+    """A Python worker: the zygote it is forked from, and what it runs."""
+    import hashlib
+
+    code = plan.code.get(settings.name.partition("@")[0])
+    target = settings.run if code is None else None
+    if settings.use is not None:
+        target = uses.target(settings.use)
+        if target is None:
+            raise Held(f'use = "{settings.use}": there is no such plug-in any more')
+    interpreter = settings.python or sys.executable
+    preload = list(dict.fromkeys(settings.preload))
+    # The path as written, for that makes it a virtual environment, and where it leads: another Python, another zygote.
+    same = "\0".join((interpreter, os.path.realpath(interpreter), plan.dir, *preload))
+    return {
+        "zygote": {
+            "key": hashlib.sha256(same.encode(errors="surrogateescape")).hexdigest()[:12],
+            "argv": [interpreter, _BOOT],
+            "cwd": plan.dir,
+            "env": tree,
+            "preload": preload,
+        },
+        "target": target,
+        "dill": code,
+        "args": settings.args,
+    }
 
 
 def is_static(plan: Plan, name: str) -> bool:

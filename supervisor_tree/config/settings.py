@@ -36,6 +36,7 @@ from supervisor_tree.config.program_kinds import (
     Umask,
     program_rule,
 )
+from supervisor_tree.config.python_kinds import Interpreter, Module, Target, Used
 from supervisor_tree.config.reading import At, Option, Table
 from supervisor_tree.config.tree_kinds import BackoffKeys, LogKeys, LogSettings, Name
 from supervisor_tree.core.spec import AutoShutdown, Backoff, Level, Restart, Shutdown, Strategy
@@ -153,18 +154,18 @@ class ProgramSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     instance: str | None = None
     command: Annotated[tuple[str, ...] | None, Option(Command(), "The program and its arguments.", shared=False)] = None
-    run: Annotated[
-        str | None, Option(Text('"module:attribute"'), "A Python class or function to run.", shared=False)
-    ] = None
-    use: Annotated[
-        str | None, Option(Text("a name"), "A worker that comes with the package or a plug-in.", shared=False)
-    ] = None
+    run: Annotated[str | None, Option(Target(), "A Python class or function to run.", shared=False)] = None
+    use: Annotated[str | None, Option(Used(), "A worker that comes with the package or a plug-in.", shared=False)] = (
+        None
+    )
     shell: Annotated[bool, Option(Boolean(), "Give `command`, a string, to `/bin/sh -c`.")] = False
     args: Annotated[dict[str, Any], Option(MapOf(Anything()), "Arguments of `run` or `use`.", shared=False)] = {}
     preload: Annotated[
-        tuple[str, ...], Option(ListOf(Text("a module")), "Modules imported before the fork, for `run` and `use`.")
+        tuple[str, ...], Option(ListOf(Module()), "Modules imported before the fork, for `run` and `use`.")
     ] = ()
-    python: Annotated[str | None, Option(FilePath(), "The interpreter of `run`.", default="that of `start`")] = None
+    python: Annotated[
+        str | None, Option(Interpreter(), "The interpreter of `run` and `use`.", default="that of `start`")
+    ] = None
     instances: Annotated[
         tuple[str, ...] | None,
         Option(
@@ -236,9 +237,12 @@ class ProgramSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Option(LogKeys(), "Where its output goes and how it is rotated.", default="`logs/NAME.log` in `state_dir`"),
     ] = None
     recover: Annotated[tuple[str, ...], Option(ListOf(Name()), "Recovery rules, `[recover.NAME]`.", "live")] = ()
-    memory_max: Annotated[int | None, Option(Size(), "Memory from which `on_limit` acts.", "live")] = None
+    memory_max: Annotated[
+        int | None, Option(Size(), "Memory of all its processes from which `on_limit` acts.", "live")
+    ] = None
     cpu_max: Annotated[
-        float | None, Option(Number(0, 10_000, more_than=True), "Cores from which `on_limit` acts.", "live")
+        float | None,
+        Option(Number(0, 10_000, more_than=True), "Cores, on average over 30 s, from which `on_limit` acts.", "live"),
     ] = None
     on_limit: Annotated[str, Option(Choice("restart", "alert"), "What a passed limit leads to.", "live")] = "restart"
     jitter: Annotated[float | None, Option(Duration(), "A random delay: of `max_age`, of a scheduled run.", "live")] = (
@@ -246,6 +250,11 @@ class ProgramSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     )
     enabled: Annotated[bool, Option(Boolean(), "`false`: as if not written.", shared=False)] = True
     autostart: Annotated[bool, Option(Boolean(), "`false`: there, `stopped` until `ctl start`.", "live")] = True
+
+    @property
+    def is_python(self) -> bool:
+        """Whether it is Python, forked from a zygote, and no command."""
+        return self.run is not None or self.use is not None
 
 
 class WorkerSettings(ProgramSettings, frozen=True, kw_only=True, omit_defaults=True):
@@ -271,7 +280,10 @@ class WorkerSettings(ProgramSettings, frozen=True, kw_only=True, omit_defaults=T
         None
     )
     max_age: Annotated[float | None, Option(Duration(positive=True), "Planned restart after so long.", "live")] = None
-    watch: Annotated[tuple[str, ...], Option(ListOf(FilePath()), "Globs; a change is a planned restart.", "live")] = ()
+    watch: Annotated[
+        tuple[str, ...],
+        Option(ListOf(FilePath()), "Globs; a change is a planned restart. Needs the extra `watch`.", "live"),
+    ] = ()
 
 
 def one_program(at: At, written: dict[str, Any], values: dict[str, Any]) -> None:
@@ -289,14 +301,6 @@ def one_program(at: At, written: dict[str, Any], values: dict[str, Any]) -> None
         for key in ("args", "preload", "python"):
             if key in written:
                 at.wrong("goes with `run` and `use`, not with `command`", key)
-    run = values.get("run")
-    if run is not None and not _importable(run):
-        at.wrong('must be "module:attribute", as in "jarvis.daemon:Ticker"', "run")
-
-
-def _importable(text: str) -> bool:
-    module, colon, attribute = text.partition(":")
-    return bool(colon) and all(part.isidentifier() for dotted in (module, attribute) for part in dotted.split("."))
 
 
 def supervisor_rule(at: At, written: dict[str, Any], values: dict[str, Any]) -> None:

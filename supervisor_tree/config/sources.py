@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import tomllib
@@ -21,13 +22,22 @@ NAMED = ("supervisors", "workers", "jobs", "recover", "activity", "retention", "
 
 
 class Source:
-    """One file: its name as shown, its text and its values."""
+    """One file: its name as shown, its text and its values.
+
+    One whose name ends in ``.json`` was written by the Python API (`supervisor_tree.api`): the same tables as JSON, and
+    `program`, which tells whose they are. Its keys have no lines.
+    """
 
     def __init__(self, file: str, text: str, *, added: bool = False, to: str | None = None) -> None:
         self.file = file
         self.text = text
         self.added = added
-        self.data = _parse(file, text)
+        self.program: dict[str, Any] | None = None
+        if file.endswith(".json"):
+            self.data = _parse_json(file, text)
+            self.program = self.data.pop("program")
+        else:
+            self.data = _parse(file, text)
         self.places: dict[str, str] = {}
         """Of what was added at run time: name → the supervisor that it goes under."""
         if added:
@@ -53,7 +63,7 @@ class Source:
     def lines(self) -> dict[Path, int]:
         if self._lines is None:
             try:
-                self._lines = positions.index(self.text)
+                self._lines = {} if self.program is not None else positions.index(self.text)
             except (RecursionError, ValueError, IndexError):
                 # Absurdly nested values: the header's line is out of reach, the file is not.
                 self._lines = {}
@@ -74,6 +84,16 @@ def _parse(file: str, text: str) -> dict[str, Any]:
     except (ValueError, OverflowError) as error:
         # A date that does not exist or a number without end: tomllib lets these through as they come.
         raise ConfigError([Problem(file, _line_of_value(text), "", f"no valid TOML: {error}")]) from None
+
+
+def _parse_json(file: str, text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ConfigError([Problem(file, 1, "", f"no valid JSON: {error}")]) from None
+    if not isinstance(data, dict) or not isinstance(data.get("program"), dict):
+        raise ConfigError([Problem(file, 1, "", "is of no Python program: write a tree file in TOML")])
+    return data
 
 
 def _line_of_value(text: str) -> int:
@@ -116,6 +136,11 @@ class Sources:
 
     def problem(self, path: Path, message: str) -> Problem:
         return Problem(*self.locate(path), dotted(path), message)
+
+    @property
+    def program(self) -> dict[str, Any] | None:
+        """What the Python program whose tree this is has told of itself; None: it is a tree file."""
+        return next((source.program for source in self.all if source.program is not None), None)
 
     def order(self) -> list[tuple[str, str]]:
         """("workers" | "supervisors", name) in the order of their first headers, both kinds mixed."""

@@ -4,7 +4,9 @@ that were held for want of a variable."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from supervisor_tree.config.arranging import worker_spec
@@ -20,7 +22,8 @@ from supervisor_tree.core.spec import Need, WorkerSpec
 
 
 def template(plan: Plan, supervisor: str, instance: str, args: Sequence[str] = ()) -> tuple[WorkerSettings, WorkerSpec]:
-    """A child of a `simple_one_for_one` supervisor: its template for this instance, ``args`` after its command.
+    """A child of a `simple_one_for_one` supervisor: its template for this instance, ``args`` after its command or, as
+    ``KEY=VALUE`` (JSON, else text), among the arguments of a Python worker.
 
     The plan remembers it for `carry`. Raises `ConfigError` where there is no such template, or the instance does not
     fit it.
@@ -32,6 +35,10 @@ def template(plan: Plan, supervisor: str, instance: str, args: Sequence[str] = (
         said = f"{quoted(instance)} is no name of an instance: {NAME_WORDS}"
         raise ConfigError([Problem(written.file, written.line, supervisor, said)])
     settings, held, default_env = _settle(plan, written, f"{written.table}@{instance}", instance, plan.env_values)
+    nameless = [word for word in args if "=" not in word]
+    if nameless and settings.is_python:
+        said = f"{quoted(nameless[0])} is no argument of a Python worker: write KEY=VALUE"
+        raise ConfigError([Problem(written.file, written.line, supervisor, said)])
     settings = _with_args(settings, args)
     if held:
         plan.held[settings.name] = held
@@ -96,9 +103,19 @@ def settings_now(plan: Plan, name: str) -> WorkerSettings:
 
 
 def _with_args(settings: WorkerSettings, args: Sequence[str]) -> WorkerSettings:
+    if args and settings.is_python:
+        return replace(settings, args=settings.args | dict(map(_argument, args)))
     if not args or settings.command is None:
         return settings
     return replace(settings, command=(*settings.command, *args))
+
+
+def _argument(word: str) -> tuple[str, Any]:
+    key, _, text = word.partition("=")
+    try:
+        return key, msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return key, text
 
 
 def _settle(

@@ -131,12 +131,12 @@ def test_what_touches_the_disk(good: Good) -> None:
         ),
         ("env = { A = { command = \"printf '\\\\377'\" } }", "env A: what printf printed is not UTF-8"),
         ("env = { A = '${NOT_SET}' }", "env NOT_SET is not set"),
-        ("run = 'a:b'", "not yet: Python workers (`run`, `use`) are not run by this version"),
+        ("use = 'chrome-cdp'", 'not yet: use = "chrome-cdp" is not run by this version'),
     ],
 )
 def test_what_holds_a_start(good: Good, tmp_path: Path, line: str, reason: str) -> None:
     (tmp_path / "dir").mkdir()
-    program = "" if line.startswith("run") else "command = 'x'\n"
+    program = "" if line.startswith("use") else "command = 'x'\n"
     plan = good(f"[workers.a]\n{program}{line}\n", PATH=os.environ["PATH"])
     with pytest.raises(config.Held) as held:
         config.program(plan, "a")
