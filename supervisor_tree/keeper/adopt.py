@@ -51,7 +51,7 @@ class Adopter:
             return
         pids = means.own_children() or ()
         for pid in pids:
-            if pid in table.leaders or pid in table.adopted or pid in table.others:
+            if pid in table.leaders or pid in table.adopted or pid in table.others or pid in table.forked:
                 continue
             seen = means.process(pid)
             # A zombie is reaped by the SIGCHLD that comes with it.
@@ -65,7 +65,7 @@ class Adopter:
             return
         tree_id = self._keeper.tree_id
         for seen in means.processes_of(tree_id):
-            if seen.pid in self._table.leaders or seen.pid in self._table.others:
+            if any(seen.pid in known for known in (self._table.leaders, self._table.forked, self._table.others)):
                 continue
             key = _named(means.environment(seen.pid) or b"", tree_id)[0]
             child = None if key is None else wanted.get(key)
@@ -79,7 +79,11 @@ class Adopter:
 
     def _adopt(self, seen: Process) -> None:
         table = self._table
-        child, key, ours = self._owner(seen)
+        child, key, ours = self._whose(seen)
+        if child is None and ours == "id" and self._keeper.zygotes.may_be_forking(key):
+            return  # It says itself who it is in a moment, or ends.
+        if child is None and not ours and means.command(seen.pid) == f"[{seen.name}]":
+            return  # Neither environment nor arguments: it is ending, its memory is given back already.
         adopted = table.adopted[seen.pid] = Adopted(seen.pid, seen.start, key)
         if child is not None:
             adopted.key = child.key
@@ -107,13 +111,19 @@ class Adopter:
             return
         if child.killed or (child.end is not None and not child.asked):
             kill(seen)
+        elif seen.pid == child.main:
+            return  # It is told by its number.
         elif child.asked and child.command is None and child.stop.get("to") != "leader":
             try:
                 means.signal_process(seen.pid, seen.start, self._keeper.stopper.number(child))
             except PermissionError:
                 return
 
-    def _owner(self, seen: Process) -> tuple[Child | None, Key | None, str]:
+    def owner(self, seen: Process) -> Child | None:
+        """The living child that a process belongs to, by its group, session, environment or lineage."""
+        return self._whose(seen)[0]
+
+    def _whose(self, seen: Process) -> tuple[Child | None, Key | None, str]:
         """The child it belongs to, or the name that it was of, and how its environment is ours."""
         table = self._table
         for number in (seen.session, seen.pgrp):
@@ -132,8 +142,9 @@ class Adopter:
         """Note the descendants of a living leader, so that they are known when they lose their parents."""
         if not child.sweep or child.end is not None:
             return
-        for seen in means.descendants(child.pid):
-            child.lineage[seen.pid] = seen.start
+        for pid in (None if child.reaped else child.pid, child.main):
+            for seen in () if pid is None else means.descendants(pid):
+                child.lineage[seen.pid] = seen.start
 
     def reaped(self, pid: int) -> Child | None:
         """An adopted process is gone; the child it belonged to, if any."""

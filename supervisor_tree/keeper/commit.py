@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
 
-from supervisor_tree.keeper.notify import NotifySocket
+from supervisor_tree.keeper.outlets import Outlets
 from supervisor_tree.keeper.spawn import SpawnError
 from supervisor_tree.keeper.table import Child
 from supervisor_tree.system import SystemMeansError, means
@@ -64,7 +63,8 @@ class Effects:
     def _spawn(self, effect: dict[str, Any]) -> None:
         keeper = self._keeper
         name, inc = str(effect["name"]), int(effect["inc"])
-        if (name, inc) in keeper.table.children or (name, inc) in keeper.table.done or keeper.ending:
+        key = name, inc
+        if key in keeper.table.children or key in keeper.table.done or key in keeper.zygotes.requests or keeper.ending:
             return
         if name in keeper.table.lingering:
             if name not in self._deferred:
@@ -74,9 +74,9 @@ class Effects:
         try:
             self._start(name, inc, effect)
         except SpawnError as error:
-            self._failed(name, inc, error.errno, error.reason)
+            self.failed(name, inc, error.errno, error.reason)
         except OSError as error:
-            self._failed(name, inc, error.errno or 0, _out_of(error, keeper.spawner.descriptors()))
+            self.failed(name, inc, error.errno or 0, out_of(error, keeper.spawner.descriptors()))
 
     def start_deferred(self, name: str) -> None:
         """Nothing lingers of that name any more."""
@@ -90,9 +90,10 @@ class Effects:
             return
         del self._deferred[name]
         pids = ", ".join(map(str, self._keeper.table.lingering.get(name, ())))
-        self._failed(name, inc, errno.EBUSY, f"what is left of the one before can't be killed (pid {pids})")
+        self.failed(name, inc, errno.EBUSY, f"what is left of the one before can't be killed (pid {pids})")
 
-    def _failed(self, name: str, inc: int, number: int, reason: str) -> None:
+    def failed(self, name: str, inc: int, number: int, reason: str) -> None:
+        """A start came to nothing."""
         self._keeper.table.done.add((name, inc))
         self._keeper.kept.event("spawn_failed", name=name, inc=inc, errno=number, reason=reason)
 
@@ -103,59 +104,40 @@ class Effects:
         """
         keeper = self._keeper
         env = keeper.spawner.environment(effect.get("env") or {}, effect.get("inherit", True))
-        log = effect["log"]
-        opened: list[int] = []
-        notify = None
-        err_read = -1
+        if effect.get("python") is not None:
+            keeper.zygotes.request(name, inc, effect, env)
+            return
+        outlets = Outlets(keeper, effect, env)
         try:
-            out_read, out_write = os.pipe()
-            opened += (out_read, out_write)
-            err_write = out_write
-            if not log.get("merge"):
-                err_read, err_write = os.pipe()
-                opened += (err_read, err_write)
-            if effect.get("notify"):
-                notify = NotifySocket(keeper, effect.get("user"))
-                env["NOTIFY_SOCKET"] = notify.path
             since = time.monotonic()
-            pid, launch = keeper.spawner.program(effect, env, out_write, err_write)
+            pid, launch = keeper.spawner.program(effect, env, outlets.out, outlets.err)
         except BaseException:
-            for fd in opened:
-                os.close(fd)
-            if notify is not None:
-                notify.close()
+            outlets.close()
             raise
-        os.close(out_write)
-        if err_write != out_write:
-            os.close(err_write)
+        outlets.close_writes()
         # It is not reaped before this returns, so its line in /proc is there even if it has ended already.
         child = Child(name, inc, pid, means.process_identity(pid) or 0, since, effect)
         keeper.table.add(child)
         if child.stop.get("command"):
             child.env = env
-        if notify is not None:
-            child.notify = notify
-            notify.belongs_to(child)
         if launch is None:
             keeper.spawned(child)
         else:
             child.launch = launch
             keeper.loop.watch(launch, lambda events: keeper.launched(child))
             keeper.loop.later(keeper.limits.launch, lambda: keeper.not_launched(child))
-        keeper.logger.note(child)
-        if log.get("merge"):
-            keeper.logger.attach(child, "all", out_read, log["out"])
-        else:
-            keeper.logger.attach(child, "out", out_read, log["out"])
-            keeper.logger.attach(child, "err", err_read, log.get("err") or log["out"])
+        outlets.belong_to(child)
 
     def _stop(self, effect: dict[str, Any]) -> None:
         child = self._keeper.table.children.get((effect["name"], effect["inc"]))
         if child is None:
-            deferred = self._deferred.get(effect["name"])
-            if deferred is not None and deferred["inc"] == effect["inc"]:
-                del self._deferred[effect["name"]]
-                self._failed(effect["name"], effect["inc"], errno.ECANCELED, "stopped before it was started")
+            name, inc = effect["name"], effect["inc"]
+            deferred = self._deferred.get(name)
+            if deferred is not None and deferred["inc"] == inc:
+                del self._deferred[name]
+            elif not self._keeper.zygotes.cancel(name, inc):
+                return
+            self.failed(name, inc, errno.ECANCELED, "stopped before it was started")
             return
         self._stopped = True
         child.then = [
@@ -196,7 +178,8 @@ class Effects:
         self._keeper.upward.status(str(effect["text"]))
 
 
-def _out_of(error: OSError, most: int) -> str:
+def out_of(error: OSError, most: int) -> str:
+    """What a system's refusal of a start means; `most`: the descriptors the keeper may have."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"out of file descriptors ({most} for the keeper, 2 for each worker): raise the hard limit (ulimit -Hn)"
     return str(error)

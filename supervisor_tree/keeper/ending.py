@@ -20,7 +20,7 @@ _BETWEEN = 0.05
 
 
 class Ending:
-    """Steps, each begun when the one before is done: children, strangers, sweep, logs and root.
+    """Steps, each begun when the one before is done: children, zygotes, strangers, sweep, logs and root.
 
     Args:
         kill_root: it can't be trusted with an orderly end.
@@ -35,12 +35,18 @@ class Ending:
         self._timer: Timer | None = None
         self._logs = False
         keeper.upward.stopping()
+        keeper.zygotes.cancel_all()
         for child in list(keeper.table.children.values()):
             keeper.stopper.request(child, 0)
 
     def look(self) -> None:
         """Go on if what was waited for is done. Called at the end of each turn of the loop."""
         if self._step == "children" and not self._keeper.table.children:
+            self._step = "zygotes"
+            self._keeper.zygotes.end()
+            # As below: one that does not even die must not keep the tree.
+            self._timer = self._keeper.loop.later(1.0, self._begin_strangers)
+        if self._step == "zygotes" and self._keeper.zygotes.gone:
             self._begin_strangers()
         if self._step == "strangers" and not self._left():
             self._finish()
@@ -50,6 +56,10 @@ class Ending:
 
     def _begin_strangers(self) -> None:
         """Unattributed adopted ones: TERM, a grace, KILL."""
+        if self._step != "zygotes":
+            return
+        if self._timer is not None:
+            self._timer.cancel()
         self._step = "strangers"
         self._keeper.adopter.look()
         if self._left():

@@ -14,6 +14,8 @@ from supervisor_tree.keeper.ending import Ending
 from supervisor_tree.keeper.kept import Kept
 from supervisor_tree.keeper.logger import LogKeeper
 from supervisor_tree.keeper.loop import Loop, say
+from supervisor_tree.keeper.main_process import MainProcesses
+from supervisor_tree.keeper.notify import Gathered
 from supervisor_tree.keeper.reap import Reaper
 from supervisor_tree.keeper.spawn import Spawner
 from supervisor_tree.keeper.stop import Stopper
@@ -21,6 +23,7 @@ from supervisor_tree.keeper.sweep import half_spawned_name
 from supervisor_tree.keeper.table import Table
 from supervisor_tree.keeper.upward import Upward
 from supervisor_tree.keeper.without_brain import Asked
+from supervisor_tree.keeper.zygotes import Zygotes
 from supervisor_tree.system import means
 
 TYPE_CHECKING = False
@@ -65,9 +68,12 @@ class Keeper:
         self.kept = Kept()
         self.spawner = Spawner(environ, self.tree_id)
         self.adopter = Adopter(self)
+        self.mains = MainProcesses(self)
+        self.gathered = Gathered(self)
         self.stopper = Stopper(self)
         self.reaper = Reaper(self)
         self.logger = LogKeeper(self, logger_argv)
+        self.zygotes = Zygotes(self)
         self.brain = Brain(self, root_argv)
         self.upward = Upward(environ, self.loop, self._vouched)
         if self.upward.watchdog is not None:
@@ -89,6 +95,17 @@ class Keeper:
         self.brain.start()
         return self.loop.run()
 
+    def live_while_open(self, fd: int) -> None:
+        """Stop everything, as when asked by SIGTERM, once the other end of this pipe is closed."""
+
+        def closed(_ready: int) -> None:
+            self.loop.unwatch(fd)
+            os.close(fd)
+            if not self.asked.begun:
+                self.asked.signal(signal.SIGTERM)
+
+        self.loop.watch(fd, closed)
+
     @property
     def ending(self) -> bool:
         return self._ending is not None
@@ -107,6 +124,7 @@ class Keeper:
                 self.flush()
                 self.brain.look_stopped()
                 self.logger.look_stopped()
+                self.zygotes.look_stopped()
             elif number in (signal.SIGTERM, signal.SIGINT):
                 self.asked.signal(number)
             elif self.prepared:
@@ -118,6 +136,7 @@ class Keeper:
         """This process was asleep: limits on others begin anew."""
         self.brain.limits_start_again()
         self.logger.limits_start_again()
+        self.zygotes.limits_start_again()
         self.asked.limits_start_again()
 
     def _turn_over(self) -> None:
@@ -125,6 +144,7 @@ class Keeper:
             self.asked.look()
         if self._ending is not None:
             self._ending.look()
+        self.zygotes.close_sent()
         self.flush()
 
     def flush(self) -> None:
@@ -199,7 +219,7 @@ class Keeper:
             said = os.read(child.launch, 4096)
         except BlockingIOError:
             return
-        self._end_launch(child)
+        self.end_launch(child)
         if said:
             child.failure = json.loads(said)
         else:
@@ -208,11 +228,12 @@ class Keeper:
     def not_launched(self, child: Child) -> None:
         """The helper hangs: a name service or a file system does not answer."""
         if child.launch is not None:
-            self._end_launch(child)
+            self.end_launch(child)
             child.failure = {"errno": 0, "reason": "user, group or limits could not be set in time"}
             self.stopper.kill(child)
 
-    def _end_launch(self, child: Child) -> None:
+    def end_launch(self, child: Child) -> None:
+        """It is what it was to become, or will never be."""
         if child.launch is not None:
             self.loop.unwatch(child.launch)
             os.close(child.launch)
@@ -229,11 +250,11 @@ class Keeper:
         if child.failure is not None:
             self.kept.event("spawn_failed", name=child.name, inc=child.inc, **child.failure)
         else:
-            self.kept.event("exited", name=child.name, inc=child.inc, pid=child.pid, **(end or self._unknown(child)))
+            self.kept.event("exited", name=child.name, inc=child.inc, pid=child.pid, **(end or self.unknown(child)))
 
     @staticmethod
-    def _unknown(child: Child) -> dict[str, Any]:
-        """The end of one that was forgotten although its leader lives."""
+    def unknown(child: Child) -> dict[str, Any]:
+        """An end of which no status is known: forgotten although it lives, or seen by somebody else."""
         ended = {"code": None, "signal": None, "core": False, "oom": None, "cpu": None, "maxrss": None}
         return {**ended, "asked": child.asked, "killed": child.killed}
 

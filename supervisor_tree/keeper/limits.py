@@ -26,6 +26,8 @@ class Limits:
         """A request to stop that no root acknowledges for so long is carried out without one."""
         self.leftover = 0.1
         """What outlives its leader by so long is looked for by a full walk, watched and reported."""
+        self.follow = 1.0
+        """A leader gets so long to end after the main process that it had started and waited for."""
         self.linger = 5.0
         """A start waits so long for what was found of the incarnation before after its end, and was killed."""
         self.strangers = 5.0
@@ -36,6 +38,16 @@ class Limits:
         """Root and logger get so long to exit at the end of the tree."""
         self.launch = 10.0
         """The helper that sets user, group, nice or hard limits gets so long to reach the program."""
+        self.slow = 10.0
+        """A zygote that imports one module for so long is told of …"""
+        self.preload = 60.0
+        """… and is killed."""
+        self.fork = 10.0
+        """A zygote that is asked to fork and answers nothing for so long is killed."""
+        self.told = 1.0
+        """A zygote gets so long to tell of a dead worker, and to reap it."""
+        self.unused = 600.0
+        """A zygote that has no workers and was asked for none for so long is ended."""
         self.lock = 10.0
         """A start waits so long for root and logger of a dead keeper to finish their sweep."""
         for name, value in changed.items():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from supervisor_tree.keeper.keeper import Keeper
     from supervisor_tree.keeper.loop import Timer
-    from supervisor_tree.keeper.table import Child
+    from supervisor_tree.keeper.table import Child, Writer
 
 _MEMO_SIZE = 64
 _SOON = 0.01
@@ -36,11 +36,11 @@ class Stream:
 
     __slots__ = ("emptied", "fd", "file", "id", "inc", "kind", "name", "pid")
 
-    def __init__(self, number: int, child: Child, kind: str, fd: int, file: dict[str, Any]) -> None:
+    def __init__(self, number: int, writer: Writer, kind: str, fd: int, file: dict[str, Any]) -> None:
         self.id = number
-        self.name = child.name
-        self.inc = child.inc
-        self.pid = child.pid
+        self.name = writer.name
+        self.inc = writer.inc
+        self.pid = writer.pid
         self.kind = kind
         self.fd = fd
         self.file = file
@@ -170,25 +170,29 @@ class LogKeeper:
 
     # --- streams
 
-    def attach(self, child: Child, kind: str, fd: int, file: dict[str, Any]) -> None:
+    def attach(self, writer: Writer, kind: str, fd: int, file: dict[str, Any]) -> None:
         """Hand over the read end of a pipe of a new child; from now on it is this object's."""
-        stream = Stream(self._next, child, kind, fd, file)
+        stream = Stream(self._next, writer, kind, fd, file)
         self._next += 1
         self._streams[stream.id] = stream
-        self._of.setdefault(child.key, []).append(stream)
+        self._of.setdefault((writer.name, writer.inc), []).append(stream)
         if self.peer is not None:
             if len(self._fds) >= _FDS_AT_ONCE:
                 self.flush()
             self._out.append(stream.head())
             self._fds.append(fd)
 
-    def emptied(self, child: Child) -> None:
+    def emptied(self, writer: Writer) -> None:
         """Nothing is left of a child: its output is complete at end of file or shortly after."""
-        streams = self._of.get(child.key)
+        streams = self._of.get((writer.name, writer.inc))
         if streams:
             for stream in streams:
                 stream.emptied = True
-            self._queue({"t": "emptied", "name": child.name, "inc": child.inc})
+            self._queue({"t": "emptied", "name": writer.name, "inc": writer.inc})
+
+    def own_file(self, name: str) -> str:
+        """Path of the log of one that no configuration names one for."""
+        return os.path.join(self._state_dir, "logs", f"{name}.log")
 
     def limit(self, name: str, log: dict[str, Any]) -> None:
         """New settings of a worker's log files, for those that run too."""

@@ -20,6 +20,7 @@ def run(
     *,
     limits: Limits | None = None,
     logger_argv: list[str] | None = None,
+    lifeline: int | None = None,
 ) -> int:
     """Be the keeper of one tree until it is over.
 
@@ -27,6 +28,7 @@ def run(
         root_argv: how a root is started; ``--link FD --stack FD`` are appended.
         environ: the environment of `start`, which children inherit from.
         limits, logger_argv: for tests.
+        lifeline: a pipe; when its other end is closed, the tree is stopped as by SIGTERM.
 
     Returns:
         The exit status of `start`.
@@ -36,6 +38,8 @@ def run(
     gc.disable()
     gc.freeze()
     keeper = Keeper(root_argv, environ, limits or Limits(), logger_argv)
+    if lifeline is not None:
+        keeper.live_while_open(lifeline)
     status = keeper.run()
     reap_the_rest()
     return status

@@ -1,4 +1,4 @@
-"""One process at the other end of a link: a root, a standby root, or a logger."""
+"""One process at the other end of a link: a root, a standby root, a logger, or a zygote."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class Peer:
         make_argv: given the number of the link's descriptor in the child.
         on_frame: called for each frame, also for those found in the link after its death.
         on_end: called once, after its death was reaped and its link drained.
+        outputs: descriptors for its standard output and error; default: the keeper's own.
+        cwd: None: where the keeper was started.
+        alone: a kill is for it and not for its group, in which there may be others' processes.
 
     Raises:
         SpawnError: it could not be started.
@@ -43,10 +46,15 @@ class Peer:
         pass_fds: Sequence[int],
         on_frame: Frame,
         on_end: Callable[[Peer, int], None],
+        *,
+        outputs: tuple[int, int] = (1, 2),
+        cwd: str | None = None,
+        alone: bool = False,
     ) -> None:
         self._keeper = keeper
         self._on_frame = on_frame
         self._on_end = on_end
+        self.alone = alone
         self.able = False
         self.reason: str | None = None
         """Why the keeper killed it."""
@@ -56,7 +64,9 @@ class Peer:
         ours, theirs = socket.socketpair()
         try:
             argv = make_argv(theirs.fileno())
-            self.pid = keeper.spawner.start(argv[0], argv, env, 1, 2, pass_fds=(theirs.fileno(), *pass_fds))
+            self.pid = keeper.spawner.start(
+                argv[0], argv, env, *outputs, cwd=cwd, pass_fds=(theirs.fileno(), *pass_fds)
+            )
         except BaseException:
             ours.close()
             raise
@@ -72,6 +82,11 @@ class Peer:
     @property
     def alive(self) -> bool:
         return self.pid in self._keeper.table.others
+
+    @property
+    def wants_write(self) -> bool:
+        """Something was sent that its link has not taken yet."""
+        return self.link is not None and self.link.wants_write
 
     def send(self, head: dict[str, Any], blob: bytes = b"", fds: Sequence[int] = ()) -> None:
         """Queue a frame; to a dead peer: nothing. Never blocks."""
@@ -110,10 +125,12 @@ class Peer:
             self._limit.cancel()
 
     def kill(self, reason: str) -> None:
-        """SIGKILL it and its group. `on_end` follows when it has been reaped."""
+        """SIGKILL it and its group (not if it is ``alone``). `on_end` follows when it has been reaped."""
         if self.reason is None:
             self.reason = reason
-        if self.alive:
+        if self.alive and self.alone:
+            os.kill(self.pid, signal.SIGKILL)
+        elif self.alive:
             try:
                 os.killpg(self.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):

@@ -6,7 +6,8 @@ import os
 import signal
 
 from supervisor_tree.keeper.loop import Timer
-from supervisor_tree.system import means, procfs
+from supervisor_tree.keeper.oom import OomKills
+from supervisor_tree.system import means
 from supervisor_tree.system.means import group_exists, signal_group
 
 TYPE_CHECKING = False
@@ -27,42 +28,83 @@ class Reaper:
         self._keeper = keeper
         self._table = keeper.table
         self._again: dict[tuple[str, int], Timer] = {}
-        self._oom = _OomCounter()
+        self._oom = OomKills.of_this_system()
         self._reaped: list[Any] = []
 
     def reap(self) -> None:
         """Handle every child that is dead now, and what that means for those they belonged to."""
-        table = self._table
+        table, mains = self._table, self._keeper.mains
         touched: dict[tuple[str, int], Child] = {}
         others: list[tuple[int, int]] = []
         any_exit = False
-        self._oom.forget()
+        self._oom.next_burst()
         while (pid := self._next_dead()) is not None:
             any_exit = True
-            child = table.leaders.get(pid)
+            child = table.leaders.get(pid) or self._keeper.zygotes.orphan(pid)
             if child is None:
-                if pid in table.others:
+                if pid in table.others and not table.others[pid].alone:
                     signal_group(pid, signal.SIGKILL)
-                status, _ = self._reap(pid)
+                main_of = mains.of(pid)
+                if main_of is not None:
+                    mains.ends(main_of)
+                    if main_of.sweep and (not main_of.asked or main_of.killed):
+                        self._keeper.stopper.kill_groups(main_of)
+                status, usage = self._reap(pid)
                 if pid in table.others:
                     others.append((pid, status))
-                else:
-                    owner = self._keeper.adopter.reaped(pid)
-                    if owner is not None and owner.end is not None:
-                        touched[owner.key] = owner
+                    continue
+                owner = self._keeper.adopter.reaped(pid)
+                if main_of is not None:
+                    owner = main_of
+                    mains.forget(main_of)
+                    self._ended(main_of, pid, status, usage)
+                if owner is not None and owner.end is not None:
+                    touched[owner.key] = owner
                 continue
+            goes_on = mains.goes_on(child)
             # While the zombie is there nobody else can get its number, so the group is the child's for certain.
-            if child.sweep and (not child.asked or child.killed):
+            if child.sweep and not goes_on and (not child.asked or child.killed):
                 signal_group(pid, signal.SIGKILL)
             status, usage = self._reap(pid)
             del table.leaders[pid]
-            self._leader_ended(child, status, usage)
+            child.reaped = True
+            if goes_on:
+                mains.leader_left(child)
+                continue
+            mains.forget(child)
+            if child.end is None:
+                self._ended(child, pid, status, usage)
             touched[child.key] = child
         if not any_exit:
             return
         for pid, status in others:
             table.others.pop(pid).ended(status)
-        adopter = self._keeper.adopter
+        self._look_round(touched)
+
+    def seen_dead(self, child: Child, status: int) -> None:
+        """A zygote's child is dead, and keeps its number until `reaped_elsewhere`."""
+        mains = self._keeper.mains
+        self._oom.next_burst()
+        goes_on = mains.goes_on(child)
+        if child.sweep and not goes_on and (not child.asked or child.killed):
+            signal_group(child.pid, signal.SIGKILL)
+        # In a moment: nobody needs its number any more.
+        child.reaped = True
+        if not goes_on:
+            mains.forget(child)
+            if child.end is None:
+                self._ended(child, child.pid, status, None)
+
+    def reaped_elsewhere(self, children: list[Child]) -> None:
+        """The numbers of these are free."""
+        for child in children:
+            if child.end is None:
+                self._keeper.mains.leader_left(child)
+        self._look_round({child.key: child for child in children if child.end is not None})
+
+    def _look_round(self, touched: dict[tuple[str, int], Child]) -> None:
+        """What ends mean for those that they belonged to, and for who waits."""
+        table, adopter = self._table, self._keeper.adopter
         if means.orphans_come_to_us:
             for child in touched.values():
                 if not child.asked and child.sweep and not self._left(child):
@@ -101,9 +143,13 @@ class Reaper:
             status, usage = self._reaped
         return status, usage
 
-    def _leader_ended(self, child: Child, status: int, usage: resource.struct_rusage) -> None:
+    def _ended(self, child: Child, pid: int, status: int, usage: resource.struct_rusage | None) -> None:
+        """``pid``, its leader or the main process that it named, has ended with this status, and so has the worker."""
         if child.launch is not None:
-            self._keeper.launched(child)
+            if child.forked:
+                self._keeper.zygotes.never_goes(child)
+            else:
+                self._keeper.launched(child)
         code = number = None
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
@@ -111,7 +157,7 @@ class Reaper:
             code = os.WEXITSTATUS(status)
         oom = None
         if number == signal.SIGKILL and not child.killed:
-            oom = self._oom.killed()
+            oom = self._oom.killed(pid)
         child.end = {
             "code": code,
             "signal": number,
@@ -119,8 +165,8 @@ class Reaper:
             "asked": child.asked,
             "killed": child.killed,
             "oom": oom,
-            "cpu": usage.ru_utime + usage.ru_stime,
-            "maxrss": usage.ru_maxrss * _MAXRSS_UNIT,
+            "cpu": None if usage is None else usage.ru_utime + usage.ru_stime,
+            "maxrss": None if usage is None else usage.ru_maxrss * _MAXRSS_UNIT,
         }
         if child.asked and child.deadline is None and child.stop.get("to") == "leader" and not child.killed:
             # Nobody has told the others, and there is no end of the grace that would.
@@ -161,6 +207,7 @@ class Reaper:
             self._keeper.loop.unwatch(fd)
             os.close(fd)
         child.watches.clear()
+        self._keeper.mains.forget(child)
         self._table.remove(child)
         end = child.end or {}
         self._keeper.child_ended(child, end)
@@ -229,53 +276,6 @@ class Reaper:
     def refresh(self) -> None:
         """Called with each ping: what was killed for want of memory before now was none of the next exits."""
         self._oom.forget()
-        self._oom.killed()
-
-
-class _OomCounter:
-    """Did the kernel kill for want of memory since the last look? A counter of the machine or of our cgroup."""
-
-    def __init__(self) -> None:
-        self._fd: int | None = None
-        self._key = b"oom_kill "
-        for path in (_own_cgroup(), "/proc/vmstat"):
-            try:
-                self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                continue
-            break
-        self._before = self._read()
-        self._answer: bool | None = None
-        self._asked = False
-
-    def forget(self) -> None:
-        """A new burst of exits begins: the next question is one to the kernel."""
-        self._asked = False
-
-    def killed(self) -> bool | None:
-        """None: the system does not say."""
-        if not self._asked:
-            self._asked = True
-            now = self._read()
-            before, self._before = self._before, now
-            self._answer = None if now is None or before is None else now > before
-        return self._answer
-
-    def _read(self) -> int | None:
-        if self._fd is None:
-            return None
-        text = os.pread(self._fd, 65536, 0)
-        at = text.find(b"\n" + self._key)
-        if at < 0:
-            return None
-        return int(text[at + 1 + len(self._key) :].split(b"\n", 1)[0])
-
-
-def _own_cgroup() -> str:
-    for line in (procfs.read("/proc/self/cgroup") or b"").splitlines():
-        if line.startswith(b"0::"):
-            return f"/sys/fs/cgroup{line[3:].decode()}/memory.events"
-    return ""
 
 
 def _lives(pid: int, start: int) -> bool:

@@ -71,15 +71,29 @@ class Stopper:
 
     def signal(self, child: Child, number: int, *, to_leader: bool) -> None:
         """Signal the group and what else belongs to it, or the leader only. What is gone is ignored."""
-        if child.end is None:
-            # The leader is not reaped: its pid, and so its group's number, are still its own.
-            if to_leader:
+        if to_leader:
+            if child.main is not None:
+                _signal(child.main, child.main_start, number)
+            elif not child.reaped:
                 _signal(child.pid, child.start, number)
-            else:
-                signal_group(child.pid, number)
-        if not to_leader and child.sweep:
+            return
+        told = self._signal_groups(child, number)
+        if child.main is not None and not told:
+            _signal(child.main, child.main_start, number)
+        if child.sweep:
             for pid, start in list(child.rest.items()):
-                _signal(pid, start, number)
+                if pid != child.main:
+                    _signal(pid, start, number)
+
+    def _signal_groups(self, child: Child, number: int) -> bool:
+        """Signal the groups that are its own. Whether its main process, if it named one, is in one of them: it gets a
+        signal once, for many programs take a second one as “at once”."""
+        mains = self._keeper.mains
+        numbers = mains.groups(child)
+        told = child.main is not None and mains.group(child) in numbers
+        for group in numbers:
+            signal_group(group, number)
+        return told
 
     def kill(self, child: Child) -> None:
         """SIGKILL to everything of it that is known; what is found later is killed when it is found."""
@@ -87,11 +101,20 @@ class Stopper:
         child.deadline = None
         self._disarm(child)
         self._keeper.adopter.remember(child)
-        if child.end is None:
-            signal_group(child.pid, signal.SIGKILL)
+        self.kill_groups(child)
+        if child.forked and not child.reaped:
+            # It may not have got as far as a group of its own.
+            _signal(child.pid, child.start, signal.SIGKILL)
+            self._keeper.zygotes.forks.was_killed(child.pid)
         if child.command is not None:
             signal_group(child.command, signal.SIGKILL)
         self.kill_rest(child)
+
+    def kill_groups(self, child: Child) -> None:
+        """SIGKILL to the groups that are its own, and to its main process."""
+        self._signal_groups(child, signal.SIGKILL)
+        if child.main is not None:
+            _signal(child.main, child.main_start, signal.SIGKILL)
 
     def kill_rest(self, child: Child) -> None:
         """SIGKILL to all of it but the leader."""
@@ -157,6 +180,8 @@ class Stopper:
 
 class _StopCommand:
     """What a stop command's end means: failure falls back to the stop signal."""
+
+    alone = False
 
     def __init__(self, keeper: Keeper, child: Child) -> None:
         self._keeper = keeper

@@ -9,8 +9,21 @@ if TYPE_CHECKING:
 
     from supervisor_tree.keeper.loop import Timer
 
+    class Writer(Protocol):
+        """Whose output the logger writes."""
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def inc(self) -> int: ...
+        @property
+        def pid(self) -> int: ...
+
     class Owner(Protocol):
-        """Whoever answers for a direct child that is no worker: root, logger, a stop command."""
+        """Whoever answers for a direct child that is no worker: root, logger, zygote, a stop command."""
+
+        alone: bool
+        """Its end is not its group's."""
 
         def ended(self, status: int) -> None: ...
 
@@ -30,14 +43,18 @@ class Child:
         "end",
         "env",
         "failure",
+        "forked",
         "inc",
         "killed",
         "launch",
         "lineage",
+        "main",
+        "main_start",
         "name",
         "notify",
         "order",
         "pid",
+        "reaped",
         "rest",
         "since",
         "start",
@@ -69,7 +86,12 @@ class Child:
         self.deadline: float | None = None
         self.timer: Timer | None = None
         self.end: dict[str, Any] | None = None
-        """How the leader ended; None while it lives."""
+        """How it ended: its leader, or its main process where it named another. None while that lives."""
+        self.reaped = False
+        """Its leader was reaped: from now on its number may be another's."""
+        self.main: int | None = None
+        """pid of its main process where that is not the leader (sd_notify's MAINPID)."""
+        self.main_start = 0
         self.emptied = False
         """Its group was seen empty after its leader's end: from then on the number may be another's."""
         self.rest: dict[int, int] = {}
@@ -86,7 +108,9 @@ class Child:
         self.launch: int | None = None
         """Read end on which the spawn helper reports a failure; None once the program itself runs."""
         self.failure: dict[str, Any] | None = None
-        """What the helper reported."""
+        """What the helper, or the fork of a zygote, reported."""
+        self.forked = False
+        """A zygote made it: ``launch`` is what it talks over until *go*."""
 
     @property
     def key(self) -> Key:
@@ -115,6 +139,8 @@ class Table:
         """In the order of their spawns."""
         self.leaders: dict[int, Child] = {}
         """Living leaders, direct children of the keeper, by pid."""
+        self.forked: dict[int, Child] = {}
+        """Leaders that are children of a living zygote, by pid, until it has reaped them."""
         self.groups: dict[int, Child] = {}
         """By the number of group and session, which outlives the leader."""
         self.others: dict[int, Owner] = {}
@@ -127,11 +153,11 @@ class Table:
         """Incarnations whose end no commit has acknowledged yet: a spawn of them is a repetition."""
         self._spawned = 0
 
-    def add(self, child: Child) -> None:
+    def add(self, child: Child, *, of_zygote: bool = False) -> None:
         self._spawned += 1
         child.order = self._spawned
         self.children[child.key] = child
-        self.leaders[child.pid] = child
+        (self.forked if of_zygote else self.leaders)[child.pid] = child
         self.groups[child.pid] = child
 
     def remove(self, child: Child) -> None:

@@ -45,6 +45,11 @@ class Asked:
             self._event = keeper.kept.event("asked", signal=_ASKS[signal.Signals(number)])["n"]
             self._timer = keeper.loop.later(keeper.limits.asked, self._unanswered)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the tree has been asked to stop."""
+        return bool(self._event) or self.alone
+
     def limits_start_again(self) -> None:
         if self._timer is not None and self._timer.call is not None:
             self._timer.cancel()

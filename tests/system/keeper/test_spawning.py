@@ -219,26 +219,6 @@ def test_out_of_descriptors(make: MakeBrain) -> None:
     assert brain.exit() == 0
 
 
-def test_notify(brain: Brain) -> None:
-    """READY, STATUS and a MAINPID that is not of the worker."""
-    script = (
-        "import os, socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
-        "a = os.environ['NOTIFY_SOCKET'];"
-        "s.sendto(b'READY=1\\nSTATUS=up\\nMAINPID=1', a); [s.sendto(b'WATCHDOG=1', a) for _ in range(500)];"
-        "s.sendto(b'MAINPID=%d' % os.getpid(), a); time.sleep(1000)"
-    )
-    pid = brain.spawn("a", sys.executable, "-c", script, notify=True)
-    first = brain.event("notify", name="a", acknowledge=False)
-    assert (first["text"], first["pid"]) == ("READY=1\nSTATUS=up", pid)
-    brain.event("notify", name="a", text=f"MAINPID={pid}")
-    assert len(brain.events) < 100
-    folder = brain.run_dir / f"u-{os.geteuid()}"
-    assert len(list(folder.iterdir())) == 1
-    brain.stop("a")
-    brain.event("exited", name="a")
-    assert list(folder.iterdir()) == []
-
-
 def test_upward(make: MakeBrain, tmp_path: Path) -> None:
     service = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     name = f"supervisor-tree-test-{os.getpid()}-{id(service)}"
