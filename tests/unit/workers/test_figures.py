@@ -6,13 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from supervisor_tree.workers.figures import Figures, FiguresFile, encode, write_whole
-from supervisor_tree.workers.host_watcher import append, sample
-from supervisor_tree.workers.page_builder import duration, page, size
+from supervisor_tree.workers.example.figures import Figures, FiguresFile, encode, write_whole
+from supervisor_tree.workers.example.host_watcher import append, sample
+from supervisor_tree.workers.example.page_builder import duration, page, size
+
+ROOT = Path("/")
 
 
 def test_a_sample_of_this_machine_makes_sense() -> None:
-    now = sample("/")
+    now = sample(ROOT)
     assert 0 <= now.cpu_percent <= 100
     assert 0 < now.memory_available <= now.memory_total
     assert 0 < now.disk_free <= now.disk_total
@@ -24,7 +26,7 @@ def test_only_whole_lines_are_read_and_none_twice(tmp_path: Path) -> None:
     path = tmp_path / "figures.jsonl"
     file = FiguresFile(path)
     assert file.new() == []
-    now = sample("/")
+    now = sample(ROOT)
     line = encode(now) + b"\n"
     path.write_bytes(line + line[:20])
     assert file.new() == [now]
@@ -36,7 +38,7 @@ def test_only_whole_lines_are_read_and_none_twice(tmp_path: Path) -> None:
 
 def test_a_line_that_is_no_sample_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "figures.jsonl"
-    now = sample("/")
+    now = sample(ROOT)
     path.write_bytes(b'{"time": 1}\nnonsense\n' + encode(now) + b"\n")
     assert FiguresFile(path).new() == [now]
 
@@ -47,7 +49,7 @@ def test_nothing_is_lost_when_the_file_is_rotated(tmp_path: Path) -> None:
     written: list[Figures] = []
     read: list[Figures] = []
     for number in range(40):
-        written.append(sample("/"))
+        written.append(sample(ROOT))
         append(path, written[-1], max_size=1500)
         if number % 3 == 0:  # fewer than a file holds between two rotations
             read += file.new()
@@ -57,7 +59,7 @@ def test_nothing_is_lost_when_the_file_is_rotated(tmp_path: Path) -> None:
 
 def test_what_a_killed_writer_left_spoils_one_line_only(tmp_path: Path) -> None:
     path = tmp_path / "figures.jsonl"
-    first, second = sample("/"), sample("/")
+    first, second = sample(ROOT), sample(ROOT)
     path.write_bytes(encode(first)[:40])
     append(path, second, max_size=10_000)
     assert FiguresFile(path).new() == [second]
@@ -72,7 +74,7 @@ def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -
 
 
 def test_the_page_shows_figures_and_alerts_and_escapes_what_it_is_given() -> None:
-    samples = [sample("/"), sample("/")]
+    samples = [sample(ROOT), sample(ROOT)]
     alerts = [{"figure": "cpu_percent", "limit": 90.0, "time": "<now>"}]
     html = page(samples, alerts, host="<b>", system="Linux 6")
     assert "<b>" not in html.split("</head>")[0].split("<main>")[0]

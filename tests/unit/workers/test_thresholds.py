@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from supervisor_tree.workers.figures import Figures
-from supervisor_tree.workers.thresholds import Judge
+from supervisor_tree.workers.example.figures import Figures
+from supervisor_tree.workers.example.thresholds import Judge
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 

@@ -1,8 +1,9 @@
 """Serves one folder over HTTP, for this machine only: GET and HEAD of regular files below it, nothing else.
 
-    python -m supervisor_tree.workers.web_server --folder web --port 8765
+    python -m supervisor_tree.workers.example.web_server --folder web --port 8765
 
-Its log has one line for the start and one for each request that was refused; what went well is not said.
+A program that knows nothing of the tree: a shim runs it, and watches whether it answers. Its log has one line for the
+start and one for each request that was refused; what went well is not said.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from supervisor_tree.workers import notify
-from supervisor_tree.workers.stopping import Stopping
+from supervisor_tree.workers.example.stopping import Stopping
 
 PATIENCE = 10.0
 """Seconds that a silent connection is kept: without it, idle ones would gather for ever."""
@@ -97,7 +97,6 @@ def main(arguments: list[str] | None = None) -> int:
         server.timeout = 0
         host, port = server.server_address[:2]
         print(f"serving {options.folder} on http://{host!s}:{port}/", flush=True)
-        notify.ready()
         # why not serve_forever: it looks twice a second whether it should end
         while not stopping.asked:
             if stopping.wait(None, server.fileno()):

@@ -1,16 +1,12 @@
 """Keeps a web folder up to date with the machine's figures: `index.html` with their course, and `figures.json`.
 
-    python -m supervisor_tree.workers.page_builder --figures data/figures.jsonl --alerts data/alerts.json --web web
-
-Woken by the figures file, not by a clock. Each file is replaced whole, so that a server beside it never
-sends half a page.
+A plain coroutine function. It is woken by the figures file, not by a clock. Each file is replaced whole, so that a
+server beside it never sends half a page.
 """
 
 from __future__ import annotations
 
-import argparse
 import platform
-import sys
 from collections import deque
 from collections.abc import Sequence
 from html import escape
@@ -20,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from supervisor_tree.workers.figures import Figures, FiguresFile, write_whole
-from supervisor_tree.workers.stopping import Stopping
-from supervisor_tree.workers.watching import Watched
+from supervisor_tree.workers import beat
+from supervisor_tree.workers.example.figures import Figures, FiguresFile, write_whole
+from supervisor_tree.workers.example.watching import Watched
 
 SHOWN = 300
 """Samples on the page: ten minutes at one every two seconds."""
@@ -136,27 +132,24 @@ def standing(file: Path) -> list[dict[str, Any]]:
         return []
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="page_builder", description="Makes a web page of a figures file.")
-    parser.add_argument("--figures", type=Path, required=True, metavar="FILE", help="the figures file to follow")
-    parser.add_argument("--alerts", type=Path, required=True, metavar="FILE", help="JSON array of standing alerts")
-    parser.add_argument("--web", type=Path, required=True, metavar="FOLDER", help="where the page goes")
-    options = parser.parse_args(arguments)
+async def build(figures: Path, alerts: Path, web: Path) -> None:
+    """Keep the page up to date, for ever.
 
+    Args:
+        figures: the figures file to follow.
+        alerts: what stands now, a JSON array.
+        web: the folder that the page goes to.
+    """
     host, system = platform.node(), f"{platform.system()} {platform.release()}"
-    file = FiguresFile(options.figures)
+    file = FiguresFile(figures)
     samples = deque(file.before(), maxlen=SHOWN)
-    with Stopping() as stopping, Watched(options.figures) as watched:
-        print(f"building {options.web} from {options.figures}", flush=True)
-        while not stopping.asked:
+    with Watched(figures) as watched:
+        print(f"building {web} from {figures}", flush=True)
+        while True:
             if new := file.new():
                 samples.extend(new)
-                alerts = standing(options.alerts)
-                write_whole(options.web / "figures.json", msgspec.json.encode({"host": host, "samples": list(samples)}))
-                write_whole(options.web / "index.html", page(samples, alerts, host, system).encode())
-            watched.wait(stopping)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                stand = standing(alerts)
+                write_whole(web / "figures.json", msgspec.json.encode({"host": host, "samples": list(samples)}))
+                write_whole(web / "index.html", page(samples, stand, host, system).encode())
+                beat(f"{len(samples)} samples, {len(stand)} alerts")
+            await watched.changed()

@@ -1,7 +1,4 @@
-"""Says when the machine's figures stay over a limit, and when that is over.
-
-    python -m supervisor_tree.workers.thresholds --recorder data/recorder.sock --alerts data/alerts.jsonl \\
-        --standing data/alerts.json --cpu 90 --memory 90 --disk 90 --over 60
+"""Says when the machine's figures stay over a limit, and when that is over: a plain function.
 
 It lives from what the recorder hands it and ends when the recorder does (exit status 1), so that what runs
 both must tie them: `rest_for_one`. Each change is a line in its log and in the alerts file; what stands
@@ -10,7 +7,6 @@ now is one JSON array, replaced whole.
 
 from __future__ import annotations
 
-import argparse
 import socket
 import sys
 import time
@@ -20,15 +16,18 @@ from pathlib import Path
 
 import msgspec
 
-from supervisor_tree.workers.figures import Figures, decode, write_whole
-from supervisor_tree.workers.stopping import Stopping
-from supervisor_tree.workers.watching import Watched
+from supervisor_tree.system import means
+from supervisor_tree.workers import beat
+from supervisor_tree.workers.example.figures import Figures, decode, write_whole
 
 EASE = 5.0
 """An alert is over when the mean is so much under its limit: a figure that swings about it is one alert, not fifty."""
 
 PATIENCE = 10.0
 """Seconds to wait for the recorder's socket: it is started just before this program."""
+
+_QUIET = 5.0
+"""Seconds without a sample after which a beat says that this program is well all the same."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +70,12 @@ class Judge:
         return changes
 
 
-def connect(path: Path, stopping: Stopping) -> socket.socket | None:
-    """The recorder's socket, waited for; None when asked to stop. Raises OSError when it does not come."""
+def connect(path: Path) -> socket.socket:
+    """The recorder's socket, waited for. Raises OSError when it does not come."""
     end = time.monotonic() + PATIENCE
-    with Watched(path) as watched:
-        while not stopping.asked:
+    with means.watch_files() as watcher:
+        watcher.add(str(path.parent))
+        while True:
             recorder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 recorder.connect(str(path))
@@ -84,10 +84,9 @@ def connect(path: Path, stopping: Stopping) -> socket.socket | None:
                 left = end - time.monotonic()
                 if left <= 0:
                     raise
-                watched.wait(stopping, left)
+                watcher.wait(left)
             else:
                 return recorder
-    return None
 
 
 def tell(alerts: list[Alert], history: Path) -> None:
@@ -99,45 +98,48 @@ def tell(alerts: list[Alert], history: Path) -> None:
             print(f"{alert.figure} {what} {alert.limit:g}: {alert.mean:g}", flush=True)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="thresholds", description="Says when figures stay over a limit.")
-    parser.add_argument("--recorder", type=Path, required=True, metavar="SOCKET")
-    parser.add_argument("--alerts", type=Path, required=True, metavar="FILE", help="appended: one change a line")
-    parser.add_argument("--standing", type=Path, required=True, metavar="FILE", help="replaced: what stands now")
-    for figure in ("cpu", "memory", "disk"):
-        parser.add_argument(f"--{figure}", type=float, default=90.0, metavar="PERCENT", help="default: 90")
-    parser.add_argument("--over", type=float, default=60.0, metavar="SECONDS", help="mean over so long; default: 60")
-    options = parser.parse_args(arguments)
+def watch(
+    recorder: Path,
+    alerts: Path,
+    standing: Path,
+    cpu: float = 90.0,
+    memory: float = 90.0,
+    disk: float = 90.0,
+    over: float = 60.0,
+) -> int:
+    """Watch until the recorder goes; the exit status. At its end it is interrupted, wherever it waits.
 
-    limits = {f"{figure}_percent": getattr(options, figure) for figure in ("cpu", "memory", "disk")}
-    judge = Judge(limits, timedelta(seconds=options.over))
-    with Stopping() as stopping:
-        try:
-            recorder = connect(options.recorder, stopping)
-        except OSError as error:
-            print(f"the recorder does not answer on {options.recorder}: {error.strerror}", file=sys.stderr)
-            return 1
-        if recorder is None:
-            return 0
-        with recorder:
-            recorder.sendall(f"{options.over}\n".encode())
-            print(f"watching {', '.join(limits)}, mean over {options.over:g} s", flush=True)
-            write_whole(options.standing, b"[]\n")
-            rest = b""
-            while not stopping.asked:
-                if not stopping.wait(None, recorder.fileno()):
-                    continue
-                got = recorder.recv(1 << 16)
-                if not got:
-                    print("the recorder has gone", file=sys.stderr)
-                    return 1
-                *lines, rest = (rest + got).split(b"\n")
-                changes = [alert for line in lines for alert in judge.add(decode(line))]
-                if changes:
-                    tell(changes, options.alerts)
-                    write_whole(options.standing, msgspec.json.encode(list(judge.standing.values())) + b"\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Args:
+        recorder: the recorder's socket.
+        alerts: appended, one change a line.
+        standing: replaced, what stands now.
+        cpu, memory, disk: limits in percent.
+        over: seconds; the mean over so long counts.
+    """
+    limits = {"cpu_percent": cpu, "memory_percent": memory, "disk_percent": disk}
+    judge = Judge(limits, timedelta(seconds=over))
+    try:
+        connection = connect(recorder)
+    except OSError as error:
+        print(f"the recorder does not answer on {recorder}: {error.strerror}", file=sys.stderr)
+        return 1
+    with connection:
+        connection.sendall(f"{over}\n".encode())
+        connection.settimeout(_QUIET)
+        print(f"watching {', '.join(limits)}, mean over {over:g} s", flush=True)
+        write_whole(standing, b"[]\n")
+        rest = b""
+        while True:
+            beat(f"{len(judge.standing)} alerts")
+            try:
+                got = connection.recv(1 << 16)
+            except TimeoutError:
+                continue
+            if not got:
+                print("the recorder has gone", file=sys.stderr)
+                return 1
+            *lines, rest = (rest + got).split(b"\n")
+            changes = [alert for line in lines for alert in judge.add(decode(line))]
+            if changes:
+                tell(changes, alerts)
+                write_whole(standing, msgspec.json.encode(list(judge.standing.values())) + b"\n")
