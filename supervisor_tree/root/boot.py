@@ -25,11 +25,12 @@ from supervisor_tree.core.tree import Tree
 from supervisor_tree.ipc.link import Link, LinkClosed, LinkError, unpack_items
 from supervisor_tree.keeper import sweep
 from supervisor_tree.keeper.deathwatch import DeathWatch
-from supervisor_tree.root import files, rundir, wishes
+from supervisor_tree.root import descriptors, files, rundir, wishes
 from supervisor_tree.root.arguments import Arguments
 from supervisor_tree.root.errors import RootError
 from supervisor_tree.root.keeper_link import KeeperLink
 from supervisor_tree.root.shell import Shell
+from supervisor_tree.root.tokens import Tokens
 from supervisor_tree.store.journal import Journal
 
 PROTOCOL = 1
@@ -116,8 +117,9 @@ def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Map
         sys.stderr.write(f"{warning}\n")
     try:
         files.make_folders(plan)
-        run_dir = rundir.place(plan.run_dir, plan.state_dir)
-        rundir.prepare(run_dir)
+        uids = rundir.users(plan)
+        run_dir = rundir.place(plan.run_dir, plan.state_dir, uids)
+        rundir.prepare(run_dir, uids)
         wished = wishes.load(plan.state_dir)
     except RootError as error:
         complain(str(error), error.mend)
@@ -129,6 +131,7 @@ def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Map
     def begin(shell: Shell) -> None:
         shell.state("plan", msgspec.json.encode(plan))
         shell.state("run_dir", run_dir.encode())
+        shell.state("secret", shell.tokens.secret)
         shell.note(
             "tree_started",
             None,
@@ -187,6 +190,14 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
             shell.operations.load(value)
         elif key.startswith("dropping/"):
             shell.dropping[key.removeprefix("dropping/")] = value.decode()
+        elif key.startswith("blocking/"):
+            shell.blocking[key.removeprefix("blocking/")] = value.decode()
+        else:
+            shell.notified.load(key, value)
+    if "secret" in state:
+        shell.tokens = Tokens(state["secret"])
+    else:  # of a root that had none: who runs already is not believed
+        shell.state("secret", shell.tokens.secret)
     shell.table = {row[0]: row[:4] for row in hello["table"]}
     shell.journal_seq = max([shell.journal_seq, *unwritten])
     shell.note("root_replaced", None, root=os.getpid(), version=__version__, lost=hello.get("lost"))
@@ -194,6 +205,10 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
     effects = shell.tree.resume(shell.loop.time())
     shell.perform(effects)
     shell.spawning.resume()
+    shell.beating.resume()
+    shell.limits.resume(state)
+    shell.changed(shell.tree.nodes)
+    shell.notified.resume()
     for head in hello["events"]:
         shell.on_event_frame(head)
     # Stopped while the root before us was still making its program: the keeper never heard of it and will not answer.
@@ -203,9 +218,10 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
         if isinstance(effect, fx.StopChild) and (shell.bare(effect.path), effect.incarnation) not in known:
             shell.tell(ev.SpawnFailed(effect.path, effect.incarnation, "stopped before it was started"))
     if any(operation.state == "running" for operation in shell.operations.all.values()):
-        from supervisor_tree.root.verbs import configuration
+        from supervisor_tree.root.verbs import change, configuration
 
         configuration.resume(shell)
+        change.resume(shell)
 
 
 def _live(
@@ -257,6 +273,8 @@ def _live(
         gc.set_threshold(50_000, 20, 50)
         gc.enable()
         status = await ended
+        if shell.over:
+            await shell.incidents.finish()
         # A tree that is over is swept by its keeper, which waits for us to exit.
         if watch.proved() if shell.over else _is_proved(watch):
             sweep.kill_all(shell.id, shell.table.values(), heir=True)
@@ -271,15 +289,18 @@ def _live(
 def _open_control(shell: Shell) -> None:
     """Bind the sockets. Imported here: ZeroMQ loads while the keeper spawns."""
     from supervisor_tree.root.control import Control
+    from supervisor_tree.root.heartbeats import Heartbeats
     from supervisor_tree.root.sockets import Sockets
     from supervisor_tree.root.verbs import configuration
 
+    descriptors.raise_limit()
     control = Control(shell)
     shell.control = control
     shell.request_reload = lambda: configuration.reload_by_signal(shell)
     shell.on_ping = lambda: _bind_anew(shell)
-    rundir.prepare(shell.run_dir)
+    rundir.prepare(shell.run_dir, rundir.users(shell.plan))
     shell.sockets = Sockets(os.path.join(shell.run_dir, "control"), control.on_request)
+    shell.heartbeats = Heartbeats(shell)
     files.write_run_json(shell)
     files.write_logs_json(shell)
     workers = len(shell.directory.workers_below("root"))
@@ -295,13 +316,17 @@ def _open_control(shell: Shell) -> None:
 
 def _bind_anew(shell: Shell) -> None:
     """Cleaners of /tmp remove what nobody has touched for days: looked at with each ping of the keeper's."""
-    if shell.sockets is None or shell.sockets.bound():
+    if shell.sockets is None or shell.heartbeats is None:
         return
-    try:
-        rundir.prepare(shell.run_dir)
-        shell.sockets.bind()
-    except RootError as error:
-        shell.note("unreachable", None, error=str(error), mend=error.mend)
-        return
-    files.write_run_json(shell)
-    shell.note("sockets_bound_anew", None, run_dir=shell.run_dir)
+    anew = shell.heartbeats.bind_anew()
+    if not shell.sockets.bound():
+        try:
+            rundir.prepare(shell.run_dir, rundir.users(shell.plan))
+            shell.sockets.bind()
+        except RootError as error:
+            shell.note("unreachable", None, error=str(error), mend=error.mend)
+            return
+        files.write_run_json(shell)
+        anew = True
+    if anew:
+        shell.note("sockets_bound_anew", None, run_dir=shell.run_dir)

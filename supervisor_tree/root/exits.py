@@ -6,7 +6,7 @@ import signal
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from supervisor_tree.core.effects import EndTree
+from supervisor_tree.core.effects import EndTree, Note
 from supervisor_tree.core.events import Exit
 
 if TYPE_CHECKING:
@@ -31,12 +31,14 @@ def describe(event: dict[str, Any], success: Collection[int | str]) -> Exit:
         name = signal_name(number)
         reason = f"killed by {name}"
         normal = name in success or name.removeprefix("SIG") in success
-        if event.get("oom"):
-            reason += " (out of memory)"
+        oom = event.get("oom")
+        if oom:
+            # In the kernel's words where its log could be read.
+            reason += f" (out of memory: {oom})" if isinstance(oom, str) else " (out of memory)"
         if event.get("core"):
             reason += " (core dumped)"
     else:
-        reason = f"exit status {code}" if code is not None else "ended, its status was lost"
+        reason = f"exit status {code}" if code is not None else event.get("lost") or "ended, its status was lost"
         normal = code in success
         hint = _HINTS.get(code or 0)
         if hint and not normal:
@@ -46,10 +48,22 @@ def describe(event: dict[str, Any], success: Collection[int | str]) -> Exit:
     return Exit(code=code, signal=number, normal=normal, reason=reason)
 
 
+def last_words(directory: Directory, note: Note) -> str:
+    """Why the root supervisor ends by itself: of its note ``gave_up`` or ``start_failed``."""
+    fields = note.fields
+    if note.kind == "start_failed":
+        return str(fields.get("reason"))
+    child = str(fields.get("child"))
+    exit_ = directory.node(child).last_exit if directory.has(child) else None
+    because = f"{child.rpartition('/')[2]} ({exit_.reason})" if exit_ else child.rpartition("/")[2]
+    return f"more than {fields.get('intensity')} restarts in {fields.get('period'):g} s, the last because of {because}"
+
+
 _HINTS = {
     126: "found, but can't be executed",
     127: "command not found",
     78: "EX_CONFIG: its configuration, or macOS refused access",
+    137: "128+9, as shells tell it: a program that it ran was killed by SIGKILL, perhaps for want of memory",
 }
 
 

@@ -97,10 +97,13 @@ def _run_files(shell: Shell) -> list[str]:
 def remove_run_files(shell: Shell) -> None:
     """At a clean end: the sockets and what tells of them. A folder that somebody else put things in stays."""
     control = os.path.join(shell.run_dir, "control")
-    for path in (*_run_files(shell), os.path.join(control, "control"), os.path.join(control, "stream")):
+    users = [str(folder) for folder in Path(shell.run_dir).glob("u-*")]
+    sockets = [os.path.join(control, "control"), os.path.join(control, "stream")]
+    sockets += [os.path.join(folder, "heartbeat") for folder in users]
+    for path in (*_run_files(shell), *sockets):
         with contextlib.suppress(OSError):
             os.unlink(path)
-    for folder in (control, shell.run_dir):
+    for folder in (control, *users, shell.run_dir):
         with contextlib.suppress(OSError):
             os.rmdir(folder)
 

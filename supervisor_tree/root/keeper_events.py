@@ -29,9 +29,10 @@ class KeeperEvents:
             "spawned": self._spawned,
             "spawn_failed": self._spawn_failed,
             "exited": self._exited,
-            "notify": self._notified,
+            "notify": self._shell.notified.on_event,
             "asked": self._asked,
             "logger": self._of_the_logger,
+            "zygote": lambda event: self._note(f"zygote_{event['what']}", event),
             "upgraded": self._upgrade_ended,
             "upgrade_refused": self._upgrade_ended,
         }
@@ -46,6 +47,7 @@ class KeeperEvents:
         path = shell.spawning.path(event["name"], event["inc"])
         if path is not None:
             shell.tell(ev.ChildSpawned(path, event["inc"], event["pid"]))
+            shell.readiness.look(event["name"], event["inc"])
 
     def _spawn_failed(self, event: Event) -> None:
         path = self._shell.spawning.path(event["name"], event["inc"])
@@ -55,17 +57,19 @@ class KeeperEvents:
     def _exited(self, event: Event) -> None:
         shell = self._shell
         shell.table.pop(event["name"], None)
+        shell.notified.forget(event["name"])
+        shell.hangs.ended(event["name"], event["inc"])
         path = shell.spawning.path(event["name"], event["inc"])
         if path is not None:
-            worker = shell.plan.workers.get(shell.spawning.settings_name(event["name"]))
-            success = worker.success if worker is not None else (0,)
-            shell.tell(ev.ChildExited(path, event["inc"], exits.describe(event, success)))
-
-    def _notified(self, event: Event) -> None:
-        """sd_notify: READY=1 opens the gate of those who need this worker."""
-        path = self._shell.spawning.path(event["name"], event["inc"])
-        if path is not None and "READY=1" in event["text"].splitlines():
-            self._shell.tell(ev.ChildReady(path, event["inc"]))
+            worker = shell.spawning.settings(event["name"])
+            how = exits.describe(event, worker.success if worker is not None else (0,))
+            if how.normal and shell.heartbeats is not None:
+                shell.heartbeats.last_words(path, event["inc"])
+            shell.beating.end(event["name"])
+            shell.tell(ev.ChildExited(path, event["inc"], how))
+        shell.readiness.forget(event["name"])
+        if shell.heartbeats is not None:
+            shell.heartbeats.ended(event["name"], event["inc"])
 
     def _asked(self, event: Event) -> None:
         """A signal to the keeper: HUP reads the files anew, TERM and INT end the tree."""
@@ -79,15 +83,32 @@ class KeeperEvents:
         shell.request_shutdown("", f"signal {event['signal']}")
 
     def _of_the_logger(self, event: Event) -> None:
-        """Whose output is being dropped is shown by `status`, and is state: the next root hears only of changes."""
+        """Whose output is not written is shown by `status`, and is state: the next root hears only of changes."""
         shell = self._shell
-        name = event.get("name")
-        if name and event["what"] == "dropping":
-            shell.dropping[name] = str(event.get("reason") or "the disk is full or slow")
-            shell.state(f"dropping/{name}", shell.dropping[name].encode())
-        elif name and event["what"] == "recovered" and shell.dropping.pop(name, None) is not None:
+        name, what = event.get("name"), event["what"]
+        reason = str(event.get("reason") or "the disk is full or slow")
+        if name and what == "dropping":
+            shell.dropping[name] = reason
+            shell.state(f"dropping/{name}", reason.encode())
+        elif name and what == "recovered" and shell.dropping.pop(name, None) is not None:
             shell.state(f"dropping/{name}", None)
+        elif what in ("blocking", "stalled"):
+            for each in self._blocked(name):
+                shell.blocking[each] = reason
+                shell.state(f"blocking/{each}", reason.encode())
+        if what in ("recovered", "answers"):
+            for each in [each for each in shell.blocking if name is None or each == name]:
+                del shell.blocking[each]
+                shell.state(f"blocking/{each}", None)
+        shell.beating.held_up(name)
         self._note(f"logger_{event['what']}", event)
+
+    def _blocked(self, name: str | None) -> list[str]:
+        """Who waits while the disk takes nothing: this worker, or all that prefer to wait (`on_full = "block"`)."""
+        if name is not None:
+            return [name]
+        workers = self._shell.plan.workers.values()
+        return [worker.name for worker in workers if worker.log is not None and worker.log.on_full == "block"]
 
     def _upgrade_ended(self, event: Event) -> None:
         result = {"name": None, "ok": event["kind"] == "upgraded", "reason": event.get("why")}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from supervisor_tree.core.view import NodeView
     from supervisor_tree.root.shell import Shell
 
 Line = dict[str, Any]
@@ -13,6 +16,8 @@ Line = dict[str, Any]
 
 def concerns(line: Line, names: set[str]) -> bool:
     """Whether a line is part of the story of a child whose name and supervisors' names are ``names``."""
+    if line["event"] in _NO_CAUSE:
+        return False
     if line.get("name") in names:
         return True
     if line["event"] in _WHOLE:
@@ -23,6 +28,8 @@ def concerns(line: Line, names: set[str]) -> bool:
     return any(str(each).rpartition("/")[2] in names for each in listed)
 
 
+_NO_CAUSE = {"activity", "activities_dropped"}
+"""What a worker does while all is well would push out of `why` what has led to its state."""
 _WISHING = {"start", "stop", "hold", "release"}
 _WHOLE = {"tree_started", "shutdown_requested", "root_replaced", "tree_ended", "reload_refused"}
 
@@ -44,6 +51,22 @@ def duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h {whole // 60 % 60:02}m"
     return f"{whole // 86400}d {whole // 3600 % 24}h"
+
+
+def size(count: float) -> str:
+    """`512 bytes`, `85 kB`, `1.62 GB`: in powers of 1000, as sizes in the tree file are."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+    return f"{count / 1000:.4g} TB"
+
+
+def cores(number: float) -> str:
+    """`1 core`, `1.5 cores`."""
+    return f"{number:.3g} core{'' if number == 1 else 's'}"
 
 
 def _bare(value: Any) -> str:
@@ -72,7 +95,25 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
         f"{line['name']} was started (pid {line.get('pid')}, incarnation {line.get('incarnation')})"
     ),
     "ready": lambda line: f"{line['name']} became ready",
-    "child_exited": lambda line: f"{line['name']} ended: {line.get('exit')}",
+    "goodbye": lambda line: f"{line['name']} said goodbye{': ' + str(line['reason']) if line.get('reason') else ''}",
+    "hello_refused": lambda line: (
+        f"somebody who says that he is {line.get('claimed')} was not believed: {line.get('reason')}"
+        + (f" ({line['times']} times by now)" if line.get("times", 1) != 1 else "")
+    ),
+    "unwell": lambda line: f"{line['name']} says that something is wrong with it: {line.get('detail')}",
+    "well_again": lambda line: f"{line['name']} is well again",
+    "activity": lambda line: f"{line['name']}: {line.get('activity')}{_counts(line)}{_unsaid(line)}",
+    "activities_dropped": lambda line: (
+        f"{line['name']}: {_more(line)} counted only, not written down one by one"
+    ),
+    "heartbeats_unreachable": lambda line: f"workers can't reach the root: {line.get('error')}",
+    "told": lambda line: f"{line['name']} was told to {line.get('command')}{_by(line)}",
+    "worker_reloading": lambda line: f"{line['name']} reads its configuration anew",
+    "worker_reloaded": lambda line: f"{line['name']} has read its configuration anew",
+    "worker_stopping": lambda line: f"{line['name']} said that it is ending by itself",
+    "main_process": lambda line: f"{line['name']} said that its main process is pid {line.get('pid')}",
+    "notify_ignored": lambda line: f"{line['name']}: what it said by sd_notify was ignored: {line.get('what')}",
+    "child_exited": lambda line: f"{line['name']} ended: {_told_before(line.get('exit'))}",
     "stopped": lambda line: (
         f"{line['name']} was stopped: {line['exit']}"
         if line.get("exit")
@@ -80,7 +121,20 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     ),
     "completed": lambda line: f"{line['name']} has completed: {line.get('exit')}",
     "failed": lambda line: f"{line['name']} has failed: {line.get('exit') or line.get('reason')}",
-    "kill_requested": lambda line: f"{line['name']} is to be killed: {line.get('reason')}",
+    "hung": lambda line: (
+        f"{line['name']} hung: {_silence(line)}: {line['explanation']}"
+        + (f" (all that is known: {line['incident']})" if line.get("incident") else "")
+    ),
+    "not_ready": lambda line: (
+        f"{line['name']} did not become ready within {duration(float(line['limit']))}: {line['explanation']}"
+        + (f" (all that is known: {line['incident']})" if line.get("incident") else "")
+    ),
+    "silence_ended": lambda line: (
+        f"{line['name']} was quiet, {_silence(line)}, and spoke again while it was looked at: it is left alone"
+    ),
+    "incident_written": lambda line: f"what is known about {line['name']} was written to {line['incident']}",
+    "incident_not_written": lambda line: f"no incident file about {line['name']} could be written: {line['why']}",
+    "kill_requested": lambda line: f"{line['name']} is to be killed: {_told_before(line.get('reason'))}",
     "left_alone": lambda line: f"{line['name']} is left alone (hold) although: {line.get('reason')}",
     "start_failed": lambda line: f"{line['name']} could not be started: {line.get('reason')}",
     "restart_scheduled": lambda line: (
@@ -95,7 +149,7 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     ),
     "root_lost": lambda line: f"the root (pid {line.get('pid')}) was lost: {line.get('reason')}",
     "logger_restarted": lambda line: (
-        f"the logger was replaced ({line.get('reason')}); its new pid is {line.get('pid')}; no output was lost"
+        f"the logger (pid {line.get('pid')}) was replaced: it was {line.get('reason')}; no output was lost"
     ),
     "supervisor_begun": lambda line: f"{line['name']} began to start its children",
     "supervisor_started": lambda line: f"{line['name']} was started",
@@ -112,6 +166,27 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "reloaded": lambda line: "the tree file was read anew" + _changed(line),
     "reload_refused": lambda line: f"a reload was refused: {str(line.get('error')).splitlines()[0]}",
     "signalled": lambda line: f"{line['name']} was sent {line.get('signal')}{_by(line)}",
+    "limit_exceeded": lambda line: (
+        f"{line['name']} is over its {line['kind']}_max: {_amount(line, 'value')}, limit {_amount(line, 'limit')}"
+        f"{_most(line)}; {_AFTER_LIMIT.get(str(line.get('then')), 'told of once')}"
+    ),
+    "limit_kept_again": lambda line: (
+        f"{line['name']} keeps its {line['kind']}_max again: {_amount(line, 'value')}, limit {_amount(line, 'limit')}"
+        if line.get("limit") is not None
+        else f"{line['name']} has no {line['kind']}_max any more"
+    ),
+    "limits_not_watched": lambda line: (
+        f"limits can't be watched: the system has not told in {duration(float(line['seconds']))} what processes use"
+    ),
+    "planned_restart": lambda line: f"{line['name']} is restarted as planned: {line.get('reason')}",
+    "watch_began": lambda line: f"files are watched: {line.get('files')} in {line.get('folders')} folders",
+    "watch_slowed": lambda line: (
+        f"{line['name']}: files change soon after each of its starts ({line.get('file')}): does it write them itself? "
+        f"The next restart for them comes when it has been up for {duration(float(line['seconds']))}"
+    ),
+    "watch_failed": lambda line: (
+        f"files can't be watched ({line.get('error')}): {line.get('mend') or 'changes restart nobody'}"
+    ),
     "leftover": lambda line: f"{line['name']}: processes are left: {_left(line)}",
     "swept": lambda line: (
         f"{line.get('name') or 'a process'} (pid {line.get('pid')}) of the tree's last life was killed"
@@ -122,6 +197,18 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "logger_recovered": lambda line: (
         f"output of {_output(line)} is written again; {line.get('bytes')} bytes were dropped"
     ),
+    "zygote_started": lambda line: f"{_zygote(line)} was started",
+    "zygote_ready": lambda line: (
+        f"{_zygote(line)} is ready after {duration(float(line['seconds']))} (Python {line.get('python')})"
+        + (f"; beware: its threads ({', '.join(line['threads'])}) do not exist in workers" if line["threads"] else "")
+    ),
+    "zygote_slow": lambda line: (
+        f"{_zygote(line)} has been busy with {line.get('module') or 'the start of its interpreter'} for "
+        f"{duration(float(line['seconds']))}; the Python workers that need it wait"
+    ),
+    "zygote_failed": lambda line: f"{_zygote(line)} could not become ready: {line.get('why')}",
+    "zygote_lost": lambda line: f"{_zygote(line)} was lost ({line.get('why')}); another one takes its place",
+    "zygote_killed": lambda line: f"{_zygote(line)} was killed: {line.get('why')}",
     "internal_error": lambda line: f"an error of supervisor-tree itself: {line.get('error')}",
 }
 _WISHES = {"up": "start wished of", "down": "stop wished of", "hold": "hold wished of"}
@@ -132,8 +219,41 @@ def _wish(line: Line) -> str:
     return _WISHES.get(wish, f"wish {wish} for")
 
 
+def _zygote(line: Line) -> str:
+    imports = ", ".join(map(str, line.get("preload") or ()))
+    number = f" (pid {line['pid']})" if line.get("pid") else ""
+    interpreter = line.get("interpreter")
+    of = f" of {interpreter}" if interpreter and interpreter != sys.executable else ""
+    return f"the zygote{of}{f' that imports {imports}' if imports else ''}{number}"
+
+
 def _for(value: Any) -> str:
     return _bares(value) if isinstance(value, list) else _bare(value)
+
+
+def _told_before(reason: Any) -> str:
+    """Of what was looked into no more than the word, and how it ended: what is known is in the line before."""
+    text = str(reason)
+    word = _LOOKED_INTO.match(text)
+    if word is None:
+        return text
+    how = _HOW.search(text)
+    return word[1] + (how[0] if how is not None else "")
+
+
+_LOOKED_INTO = re.compile(r"(hung|not ready within [^:]+): ")
+_HOW = re.compile(r" \((?:killed by|exit status|ended,|never started).*\)$")
+"""How it ended, at the end of what the core tells of a crash."""
+
+
+_SIGNS = {"heartbeat": "no beat for {}", "notify": "no WATCHDOG=1 for {}", "goodbye": "not ended {} after its goodbye"}
+
+
+def _silence(line: Line) -> str:
+    if line["kind"] == "trigger":
+        return "as it says itself (WATCHDOG=trigger)"
+    silence = _SIGNS[line["kind"]].format(duration(float(line["silent_for"])))
+    return f"{silence} (limit {duration(float(line['limit']))})"
 
 
 def _output(line: Line) -> str:
@@ -149,6 +269,44 @@ def _lost(line: Line) -> str:
 def _changed(line: Line) -> str:
     changes = [f"{change['action']} {change['name']}" for change in line.get("changes") or ()]
     return f": {', '.join(changes)}" if changes else ": nothing changed"
+
+
+_AFTER_LIMIT: dict[str, str] = {"restart": "it is to be restarted", "hold": "left alone while it is held"}
+
+
+def _amount(line: Line, key: str) -> str:
+    value = float(line[key])
+    if line["kind"] == "memory":
+        return size(value)
+    return cores(value) + (f" over {duration(float(line['seconds']))}" if key == "value" else "")
+
+
+def _most(line: Line) -> str:
+    processes = [
+        f"{each.get('command') or '?'} (pid {each['pid']}) {_share(each)}" for each in line.get("processes") or ()
+    ]
+    return f" (most: {'; '.join(processes)})" if processes else ""
+
+
+def _share(process: dict[str, Any]) -> str:
+    return size(process["memory"]) if "memory" in process else cores(process["cpu"])
+
+
+def _counts(line: Line) -> str:
+    """The first plain figures that came with an activity."""
+    fields = line.get("fields")
+    if not isinstance(fields, dict):
+        return ""
+    plain = [f"{key} {value}" for key, value in fields.items() if isinstance(value, str | int | float)]
+    return f" ({', '.join(plain[:5])[:100]})" if plain else ""
+
+
+def _unsaid(line: Line) -> str:
+    return f" (before it {_more(line)} counted only)" if line.get("dropped") else ""
+
+
+def _more(line: Line) -> str:
+    return "1 activity was" if line["dropped"] == 1 else f"{line['dropped']} activities were"
 
 
 def _left(line: Line) -> str:
@@ -169,18 +327,30 @@ def sentence(line: Line) -> str:
     return f"{line.get('name') or 'tree'}: {words}" + (f" ({told})" if told else "")
 
 
+def reason_of(shell: Shell, node: NodeView) -> str | None:
+    """Why a child is as it is, or what is wrong with it while it runs."""
+    dropping = shell.dropping.get(node.name)
+    return (
+        node.reason
+        or shell.limits.reason(node.name)
+        or (f"output dropped: {dropping}" if dropping is not None else None)
+        or (shell.said.of(node.name).unwell if node.pid is not None else None)
+    )
+
+
 def explain(shell: Shell, path: str, lines: list[Line]) -> dict[str, Any]:
     """The answer of `why`: state, the chain in sentences, what comes next."""
     node = shell.directory.node(path)
     name = shell.bare(path)
     now = shell.loop.time()
     since = duration(max(0.0, now - node.since))
-    summary = f"{name} is {node.status} since {since}" + (f": {node.reason}" if node.reason else "")
+    reason = reason_of(shell, node)
+    summary = f"{name} is {node.status} since {since}" + (f": {reason}" if reason else "")
     return {
         "name": name,
         "state": node.status,
         "summary": summary,
-        "reason": node.reason,
+        "reason": reason,
         "chain": [
             {"time": line["time"], "seq": line["seq"], "event": line["event"], "text": sentence(line)} for line in lines
         ],

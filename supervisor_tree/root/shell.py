@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,19 +24,30 @@ from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
 from supervisor_tree.core.stopping import next_ones
 from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
+from supervisor_tree.root.beating import Beating
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.directory import Directory
+from supervisor_tree.root.file_changes import FileChanges
+from supervisor_tree.root.hangs.suspects import Hangs
+from supervisor_tree.root.incidents import Incidents
 from supervisor_tree.root.keeper_events import KeeperEvents
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
+from supervisor_tree.root.limits import Limits
+from supervisor_tree.root.notified import Notified
 from supervisor_tree.root.operations import Operations, State
+from supervisor_tree.root.planned import Ages
+from supervisor_tree.root.readiness import Readiness, Teller
+from supervisor_tree.root.said import Said
 from supervisor_tree.root.spawning import Spawning
 from supervisor_tree.root.timers import Timers
+from supervisor_tree.root.tokens import Tokens
 from supervisor_tree.root.usage import Usage
 
 if TYPE_CHECKING:
     from supervisor_tree.config import Plan
     from supervisor_tree.core.tree import Tree
     from supervisor_tree.root.control import Control
+    from supervisor_tree.root.heartbeats import Heartbeats
     from supervisor_tree.root.sockets import Sockets
     from supervisor_tree.store.journal import Journal
 
@@ -71,15 +83,30 @@ class Shell:
         self.timers = Timers(self._timer_fired)
         self.spawning = Spawning(self)
         self.usage = Usage()
+        self.notified = Notified(self)
+        self.tokens = Tokens()
+        self.said = Said()
+        self.readiness = Readiness(self)
+        self.beating = Beating(self)
+        self.incidents = Incidents(self)
+        self.hangs = Hangs(self)
+        self.limits = Limits(self)
+        self.ages = Ages(self)
+        self.file_changes = FileChanges(self)
         self._keeper_events = KeeperEvents(self)
         self.journal: Journal | None = None
         self.sockets: Sockets | None = None
         self.control: Control | None = None
+        self.heartbeats: Heartbeats | None = None
         self.journal_seq = 0
         self.over = False
         """The tree has ended, and not by a death of ours or the keeper's."""
+        self._gave_up = "it gave up"
+        """Why the tree ends by itself, where this root has decided it."""
         self.dropping: dict[str, str] = {}
         """Workers whose output is being dropped at present, and why."""
+        self.blocking: dict[str, str] = {}
+        """Workers whose output is not taken at present (`on_full = "block"`), and why."""
         self.on_round: list[Callable[[], bool]] = []
         """Asked after each commit (waits); one that answers True is done."""
         self.request_shutdown: Callable[[str, str], None] = self._shutdown
@@ -104,7 +131,7 @@ class Shell:
         self._specs: dict[str, ChildSpec] = {}
         self._specs_of: Plan | None = None
         self._perform: dict[type, Callable[[Any], None]] = {
-            fx.SpawnChild: lambda effect: self.spawning.spawn(effect.path, effect.incarnation),
+            fx.SpawnChild: self._spawn_child,
             fx.StopChild: self._stop_child,
             fx.ArmTimer: lambda effect: self.timers.arm(effect.path, effect.timer, effect.at),
             fx.CancelTimer: lambda effect: self.timers.cancel(effect.path, effect.timer),
@@ -134,6 +161,15 @@ class Shell:
         """Let the core decide about one event; call `flush` when the round is over."""
         self.perform(self.tree.handle(event, self.loop.time()))
 
+    def ready_told(self, name: str, incarnation: int, by: Teller) -> None:
+        """A worker says that it is ready."""
+        self.readiness.told(name, incarnation, by)
+
+    def hear_all(self) -> None:
+        """Handle whatever workers have sent by now."""
+        if self.heartbeats is not None:
+            self.heartbeats.hear_all()
+
     def perform(self, effects: list[fx.Effect]) -> None:
         perform = self._perform
         for effect in effects:
@@ -161,6 +197,8 @@ class Shell:
         self.keeper.acknowledged = head["n"]
 
     def _timer_fired(self, path: str, timer: str) -> None:
+        if timer == "ready" and self.hangs.not_ready(path):
+            return  # a crash, as soon as it is known why
         self.tell(ev.TimerFired(path, timer))
         self.flush()
 
@@ -195,13 +233,23 @@ class Shell:
         if "at" in fields:  # the core knows monotonic time only
             fields = {**fields, "at": rfc3339(time.time() + fields["at"] - self.loop.time())}
         self.note(effect.kind, self.bare(effect.path), **fields)
+        self.incidents.on_note(effect)
+        if effect.path == "root" and effect.kind in ("gave_up", "start_failed"):
+            self._gave_up = exits.last_words(self.directory, effect)
+
+    def _spawn_child(self, effect: fx.SpawnChild) -> None:
+        self.said.forget(self.bare(effect.path))
+        self.spawning.spawn(effect.path, effect.incarnation)
 
     def _stop_child(self, effect: fx.StopChild) -> None:
         name = self.bare(effect.path)
+        self.beating.end(name)
         if self.spawning.cancel(effect.path, effect.incarnation):
             return
         then = [(self.bare(one.path), one.incarnation, one.grace) for one in next_ones(self.tree, effect.path, _AHEAD)]
         self.effect("stop", name=name, inc=effect.incarnation, grace=effect.grace, then=then)
+        if self.heartbeats is not None and effect.grace != 0:
+            self.heartbeats.stop(name, effect.incarnation, effect.grace)
 
     def _reply(self, effect: fx.Reply) -> None:
         results = effect.result
@@ -228,6 +276,9 @@ class Shell:
         self.note("tree_ended", None, why=effect.why, by=self.bare(effect.path) if effect.path else None, status=status)
         self.effect("exit", status=status)
         self.over = True
+        if effect.why in ("gave_up", "failed_start"):
+            # Whoever started it sees an exit status only, and may not know of the journal.
+            sys.stderr.write(f"supervisor-tree: {self.plan.name} ended with status {status}: {self._gave_up}\n")
 
     def _shutdown(self, request: str, why: str) -> None:
         self.note("shutdown_requested", None, why=why)
@@ -238,7 +289,8 @@ class Shell:
     def flush(self) -> None:
         """Commit what this round decided; then answer, publish and write. Nothing to say costs nothing."""
         commit = self._commit
-        commit.state.update((f"core/{key}", value) for key, value in self.tree.take_changes())
+        changes = self.tree.take_changes()
+        commit.state.update((f"core/{key}", value) for key, value in changes)
         commit.state.update(self.operations.take_changes())
         if commit or self.keeper.acknowledged != self.keeper.told:
             self._commit = Commit()
@@ -257,6 +309,8 @@ class Shell:
         after, self._after = self._after, []
         for action in after:
             action()
+        if changes:
+            self.changed([key[5:] for key, _ in changes if key.startswith("node/")])
         if self._publish and self.sockets is not None:
             for event, data in self._publish:
                 self.sockets.publish(f"event.{event} ".encode(), data)
@@ -265,6 +319,12 @@ class Shell:
             self.on_round = [waiting for waiting in self.on_round if not waiting()]
             if self._after:
                 self.flush()
+
+    def changed(self, paths: Collection[str]) -> None:
+        """These nodes are not what they were, or what is set for them is not: none of this decides anything yet."""
+        self.limits.changed(paths)
+        self.ages.changed(paths)
+        self.file_changes.changed(paths)
 
     def reply(self, client: bytes, data: bytes) -> None:
         if self.sockets is not None:
@@ -315,7 +375,11 @@ class Shell:
 
     def dropped(self) -> dict[str, int]:
         """What was thrown away since this root started, by kind."""
+        heartbeats = self.heartbeats
         counted = {
+            "heartbeats": heartbeats.dropped if heartbeats is not None else 0,
+            "hellos": heartbeats.refused if heartbeats is not None else 0,
+            "activities": heartbeats.activities.dropped if heartbeats is not None else 0,
             "requests": self.control.dropped if self.control is not None else 0,
             "journal_lines": self.journal.dropped if self.journal is not None else 0,
         }
@@ -323,6 +387,9 @@ class Shell:
 
     def close(self) -> None:
         """Let go of sockets and journal; what is queued for the journal is written."""
+        self.file_changes.end()
+        if self.heartbeats is not None:
+            self.heartbeats.close()
         if self.sockets is not None:
             self.sockets.close()
         if self.journal is not None:

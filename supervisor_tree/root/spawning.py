@@ -7,13 +7,14 @@ and not the tree.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree import config
 from supervisor_tree.core import events as ev
+from supervisor_tree.root import notified, rundir
 
 if TYPE_CHECKING:
+    from supervisor_tree.config.settings import WorkerSettings
     from supervisor_tree.root.shell import Shell
 
 _ASK_AGAIN = 10.0
@@ -55,6 +56,11 @@ class Spawning:
         if name in self._shell.plan.workers:
             return name
         return name.partition("@")[0]
+
+    def settings(self, name: str) -> WorkerSettings | None:
+        """The settings of a worker; None where there are none (any more)."""
+        workers = self._shell.plan.workers
+        return workers.get(name) or workers.get(self.settings_name(name))
 
     def spawn(self, path: str, incarnation: int) -> None:
         """Have this incarnation started, now or when its program is known."""
@@ -166,6 +172,8 @@ class Spawning:
             **program["env"],
             "SUPERVISOR_TREE_NAME": name,
             "SUPERVISOR_TREE_CONFIG": shell.plan.config_variable(),
+            "SUPERVISOR_TREE_ENDPOINT": rundir.endpoint(shell.run_dir, rundir.uid(program["user"])),
+            **notified.environment(shell.plan.workers[self.settings_name(name)]),
         }
         command = program["stop"]["command"]
         if command is not None:
@@ -177,6 +185,6 @@ class Spawning:
         env = {
             **program["env"],
             "SUPERVISOR_TREE_INCARNATION": str(incarnation),
-            "SUPERVISOR_TREE_TOKEN": secrets.token_hex(16),
+            "SUPERVISOR_TREE_TOKEN": self._shell.tokens.token(name, incarnation),
         }
         self._shell.effect("spawn", **{**program, "name": name, "inc": incarnation, "env": env})

@@ -40,6 +40,12 @@ class Usage:
         return found
 
 
+def age(pid: int) -> float | None:
+    """Seconds since a process began; None: it is gone."""
+    cost = means.usage(pid) or _by_psutil(pid)
+    return None if cost is None else cost[2]
+
+
 def _by_psutil(pid: int) -> tuple[float, int, float] | None:
     """Where the system's own means don't say."""
     import psutil

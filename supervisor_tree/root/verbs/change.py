@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal as signals
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.core import events as ev
 from supervisor_tree.root import names
@@ -87,10 +89,11 @@ def signal_number(word: str) -> str:
         raise RootError(f"no such signal: {word}", code="usage", mend="`kill -l` lists them") from None
 
 
-def _send(shell: Shell, request: Request, which: dict[str, tuple[str, str]]) -> Operation:
-    """Send each running worker its (signal, to); those not running are said."""
+def _send(shell: Shell, request: Request, which: dict[str, tuple[str, str]], told: Collection[str] = ()) -> Operation:
+    """Send each running worker its (signal, to); those not running are said. Those ``told`` get the request as a
+    command over their heartbeat socket; the operation ends when they have answered."""
     operation, _ = _begin(shell, request)
-    results = []
+    results: list[dict[str, Any]] = []
     for name, (word, to) in which.items():
         path = shell.directory.find(name)
         node = shell.directory.node(path) if path is not None else None
@@ -100,7 +103,20 @@ def _send(shell: Shell, request: Request, which: dict[str, tuple[str, str]]) -> 
         shell.effect("signal", name=name, inc=node.incarnation, signal=word, to=to)
         shell.note("signalled", name, signal=word, to=to, by=request.by)
         results.append({"name": name, "ok": True, "reason": None})
-    shell.end_operation(operation.id, results)
+    left = set(told)
+
+    def answered(name: str, ok: bool, _result: Any, error: str | None) -> None:
+        results.append({"name": name, "ok": ok, "reason": None if ok else error or "refused by it"})
+        left.discard(name)
+        if not left:
+            shell.end_operation(operation.id, results)
+
+    for name in told:
+        assert shell.heartbeats is not None
+        shell.note("told", name, command="reload", by=request.by)
+        shell.heartbeats.commands.give(name, "reload", {}, partial(answered, name))
+    if not told:
+        shell.end_operation(operation.id, results)
     return operation
 
 
@@ -115,19 +131,33 @@ def signal(shell: Shell, request: Request, client: bytes) -> Operation:
 
 
 def reload_names(shell: Shell, request: Request, client: bytes) -> Operation:
-    """Each worker gets its `reload_signal`.
+    """Each worker gets its `reload_signal`; one that has none and speaks with us is told over its socket.
 
     Raises:
-        RootError: one has none.
+        RootError: one can't be told in either way.
     """
     which: dict[str, tuple[str, str]] = {}
+    told: list[str] = []
     for name in _workers(shell, request):
-        word = shell.plan.workers[shell.spawning.settings_name(name)].reload_signal
-        if word is None:
+        settings = shell.spawning.settings(name)
+        word = settings.reload_signal if settings is not None else None
+        if word is not None:
+            which[name] = (signal_number(word), "leader")
+        elif shell.said.of(name).connected:
+            told.append(name)
+        else:
             raise RootError(
                 f"{name} has no reload_signal",
                 code="refused",
                 mend='set it (`reload_signal = "HUP"`), or use `ctl restart`',
             )
-        which[name] = (signal_number(word), "leader")
-    return _send(shell, request, which)
+    return _send(shell, request, which, told)
+
+
+def resume(shell: Shell) -> None:
+    """After a root's death: nobody knows any more what those have answered that it told to reload."""
+    for operation in list(shell.operations.all.values()):
+        if operation.state == "running" and operation.command == "reload_names":
+            reason = "the root was replaced before all had answered"
+            results = [{"name": name, "ok": False, "reason": reason} for name in operation.names]
+            shell.end_operation(operation.id, results)

@@ -28,7 +28,12 @@ def _config_error(error: config.ConfigError) -> RootError:
 
 
 def reload(shell: Shell, request: Request, client: bytes) -> Operation | None:
-    """Read the files anew and apply what changed; with ``plan`` only say what would be done."""
+    """Read the files anew and apply what changed; with ``plan`` only say what would be done.
+
+    Raises:
+        RootError: there is no file to read, for a program describes the tree.
+    """
+    _refuse_of_program(shell)
     if request.flag("plan"):
         assert shell.control is not None
         shell.control.later(_answer_plan(shell, request, client))
@@ -37,6 +42,15 @@ def reload(shell: Shell, request: Request, client: bytes) -> Operation | None:
     shell.note("asked_for", None, command="reload", names=[], by=request.by, operation=operation.id)
     shell.loop.create_task(_reload(shell, operation))
     return operation
+
+
+def _refuse_of_program(shell: Shell) -> None:
+    if shell.plan.program is not None:
+        raise RootError(
+            f"this tree is described by a program, {shell.plan.program}",
+            code="refused",
+            mend="change the program, then `supervisor-tree ctl shutdown` and run it again",
+        )
 
 
 async def _load(shell: Shell, extra: list[tuple[str, str]]) -> config.Plan:
@@ -129,6 +143,11 @@ def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
                 shell.effect("limits", name=change["name"], log=program)
     added = [change["name"] for change in changes if change["action"] == "add"]
     shell.tell(ev.Reconfigured(operation.id, new.root, restart))
+    shell.readiness.replan()
+    shell.beating.replan()
+    if shell.heartbeats is not None:
+        shell.heartbeats.replan()
+    shell.changed(shell.tree.nodes)
     for name in added:
         if name in new.autostart_off:
             shell.tell(ev.StopRequested("", (new.paths[name],), wishes.NOT_YET))
@@ -139,6 +158,7 @@ def reload_by_signal(shell: Shell) -> None:
     """SIGHUP to the keeper: a reload that nobody waits for; what is wrong is in the journal."""
     request = Request(v=1, id=os.urandom(16).hex(), command="reload", by="signal HUP")
     try:
+        _refuse_of_program(shell)
         operation = begin(shell, request, [])
     except RootError as error:
         shell.note("reload_refused", None, error=str(error))

@@ -11,6 +11,7 @@ import msgspec
 from supervisor_tree.root import files, names, sentences
 from supervisor_tree.root.control import Request
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.last_output import last_lines
 from supervisor_tree.store.journal import read_backwards
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ _MOST = 10_000
 """Events in one answer."""
 _CHAIN = 12
 """Events that `why` tells."""
+_OUTPUT = 5
+"""Lines of output that `why` shows of one that has failed."""
 _LOOK_BACK = 50_000
 """Lines that `why` reads back at most."""
 
@@ -36,7 +39,7 @@ def events(shell: Shell, request: Request, client: bytes) -> None:
 
     def read() -> list[Line]:
         found: list[Line] = []
-        for line in _backwards(folder, pending):
+        for line in backwards(folder, pending):
             if after is not None and line["seq"] <= after:
                 break
             if since is not None and _seconds(line["time"]) < since:
@@ -62,11 +65,13 @@ def why(shell: Shell, request: Request, client: bytes) -> None:
     folder = files.journal_folder(shell.plan.state_dir)
     pending = shell.unwritten()
     above = set(path.split("/")[1:])
+    # Of one that runs again, the last lines are no longer those before its end.
+    log = shell.spawning.log_file(name) if shell.directory.node(path).status in ("backoff", "failed") else None
 
-    def read() -> list[Line]:
+    def read() -> tuple[list[Line], list[str]]:
         found: list[Line] = []
         causes: set[str] = set()
-        for count, line in enumerate(_backwards(folder, pending)):
+        for count, line in enumerate(backwards(folder, pending)):
             if count >= _LOOK_BACK or len(found) >= _CHAIN:
                 break
             if sentences.concerns(line, above):
@@ -79,10 +84,11 @@ def why(shell: Shell, request: Request, client: bytes) -> None:
             if line["event"] == "tree_started":
                 break
         found.reverse()
-        return found
+        return found, last_lines(name, log, _OUTPUT)
 
-    def tell(lines: list[Line]) -> Any:
-        return sentences.explain(shell, path, lines)
+    def tell(read: tuple[list[Line], list[str]]) -> Any:
+        lines, output = read
+        return {**sentences.explain(shell, path, lines), "output": output}
 
     _answer(shell, request, client, read, tell)
 
@@ -93,16 +99,16 @@ def _answer(shell: Shell, request: Request, client: bytes, read: Any, tell: Any)
 
     async def later() -> None:
         try:
-            lines = await shell.loop.run_in_executor(None, read)
-            control.end(client, request.id, tell(lines))
+            found = await shell.loop.run_in_executor(None, read)
+            control.end(client, request.id, tell(found))
         except OSError as error:
-            control.error(client, request.id, RootError(f"the journal can't be read: {error}", code="failed"))
+            control.error(client, request.id, RootError(f"journal or log can't be read: {error}", code="failed"))
         shell.flush()
 
     control.later(later())
 
 
-def _backwards(folder: Path, pending: list[tuple[int, bytes]]) -> Any:
+def backwards(folder: Path, pending: list[tuple[int, bytes]]) -> Any:
     """Newest first: the lines that are not on the disk yet, then those that are. Damaged ones are passed over."""
     last = None
     for source in (([line for _, line in reversed(pending)]), read_backwards(folder)):

@@ -13,6 +13,7 @@ from supervisor_tree.root import names
 from supervisor_tree.root.clocks import Clock, rfc3339
 from supervisor_tree.root.control import Request
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.sentences import reason_of
 from supervisor_tree.root.usage import Used
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def status(shell: Shell, request: Request, client: bytes) -> None:
     asked = request.names()
     paths = names.paths(shell, asked) if asked else tuple(shell.directory.children("root"))
     workers = [path for top in paths for path in shell.directory.workers_below(top)]
-    pids = [pid for path in workers if (pid := shell.directory.node(path).pid) is not None]
+    pids = [pid for path in workers if (pid := _pid(shell, shell.directory.node(path))) is not None]
     control = shell.control
     assert control is not None
 
@@ -62,21 +63,22 @@ def tree_json(shell: Shell, clock: Clock, children: list[dict[str, Any]]) -> dic
 
 def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]) -> dict[str, Any]:
     """A CHILD of the contract, with those below it."""
-    cpu, memory = used.get(view.pid or 0, (None, None))
+    pid = _pid(shell, view)
+    cpu, memory = used.get(pid or 0, (None, None))
     spec = shell.specs.get(view.path)
     return {
         "name": view.name,
         "type": view.type,
         "state": view.status,
-        "pid": view.pid,
+        "pid": pid,
         "incarnation": view.incarnation,
         "restarts": view.restarts,
         "since": _since(shell, view, clock),
-        "reason": view.reason or _output(shell, view.name),
+        "reason": reason_of(shell, view),
         "next_attempt": clock.text(view.next_attempt),
         "ready": view.ready,
         "health": _health(view),
-        "status": None,
+        "status": shell.said.of(view.name).status if view.pid is not None else None,
         "cpu": cpu,
         "memory": memory,
         "last_exit": _last_exit(view, clock),
@@ -88,16 +90,15 @@ def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]
     }
 
 
+def _pid(shell: Shell, view: NodeView) -> int | None:
+    return shell.notified.pid(view.name, view.pid)
+
+
 def _since(shell: Shell, view: NodeView, clock: Clock) -> str | None:
     """Since when it is in this state; of one that a wish has kept down since before this life: since the wish."""
     if view.wish != "up" and view.last_exit is None and view.by is not None and view.by.at:
         return rfc3339(view.by.at)
     return clock.text(view.since or shell.tree.root.since)
-
-
-def _output(shell: Shell, name: str) -> str | None:
-    why = shell.dropping.get(name)
-    return None if why is None else f"output dropped: {why}"
 
 
 def _health(view: NodeView) -> str | None:
@@ -135,12 +136,41 @@ def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, An
         child = child_json(shell, shell.directory.node(path), clock, {})
         child.pop("children")
         described.append(
-            {**child, "path": path, "settings": _without_values(settings), "logs": shell.spawning.log_file(name)}
+            {
+                **child,
+                "path": path,
+                "settings": without_values(settings),
+                "logs": shell.spawning.log_file(name),
+                "said": said_json(shell, name, clock) if child["type"] == "worker" else None,
+            }
         )
     return described
 
 
-def _without_values(settings: Any) -> dict[str, Any]:
+def said_json(shell: Shell, name: str, clock: Clock) -> dict[str, Any]:
+    """What a worker has said of itself, and how long it has been silent."""
+    words = shell.said.of(name)
+    now = shell.loop.time()
+    return {
+        "connected": words.connected,
+        "status": words.status,
+        "detail": words.detail,
+        "fields": words.fields,
+        "unwell": words.unwell,
+        "last_beat": clock.text(words.beat_at),
+        "beat_age": None if words.beat_at is None else round(now - words.beat_at, 3),
+        "interval": words.interval,
+        "activity": words.activity,
+        "last_activity": clock.text(words.activity_at),
+        "goodbye": words.goodbye,
+        "reloading": words.reloading,
+        "stopping": words.stopping,
+        "main_pid": words.main_pid,
+        "silence": shell.beating.silence(name),
+    }
+
+
+def without_values(settings: Any) -> dict[str, Any]:
     """Settings as JSON; of the environment the names only."""
     if settings is None:
         return {}

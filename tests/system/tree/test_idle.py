@@ -22,8 +22,9 @@ def woken(pid: int) -> int:
 @pytest.mark.linux
 @pytest.mark.slow
 def test_no_wakeups_but_the_ping(tree: MakeTree) -> None:
-    workers = "".join(f'    [workers.w{n}]\n    command = "sleep 1000"\n' for n in range(40))
-    held = '    [workers.off]\n    command = "sleep 1"\n    autostart = false\n'
+    workers = "".join(f'    [workers.w{n}]\n    command = "sleep 1000"\n    max_age = "1d"\n' for n in range(40))
+    # Nobody who has a limit runs, so nothing is sampled.
+    held = '    [workers.off]\n    command = "sleep 1"\n    autostart = false\n    memory_max = "1GB"\n'
     t = tree(workers + held)
     t.wait(*(f"w{n}" for n in range(40)))
     assert t.keeper is not None

@@ -89,9 +89,12 @@ class Timers:
 
 
 class NoFile:
-    """In place of `wishes.json`, which is written for the tree's next life."""
+    """In place of `wishes.json`, which is for the tree's next life, and of incident files, which are for people."""
 
     def changed(self) -> None:
+        pass
+
+    def on_note(self, effect: object) -> None:
         pass
 
 
@@ -203,6 +206,7 @@ class World:
         self.shell.control = Control(self.shell)
         self.shell.internal_error = self._bug  # type: ignore[method-assign]
         self.shell.wishes_file = NoFile()  # type: ignore[assignment]
+        self.shell.incidents = NoFile()  # type: ignore[assignment]
 
     @staticmethod
     def _bug(where: str, error: BaseException) -> None:

@@ -1,0 +1,125 @@
+"""Who only could not be heard, or came back in time, is left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import MakeTree
+from tests.support.tree import Tree
+from tests.support.waiting import eventually
+
+WORKERS = """
+    import asyncio, time
+    from pathlib import Path
+    from supervisor_tree.workers import Worker
+
+    class Well(Worker):
+        pass
+
+    class Late(Worker):
+        async def run(self):
+            await asyncio.sleep(0.5)
+            self.beat()
+            time.sleep(1.15)
+            Path("awake").touch()
+            await self.stopping.wait()
+"""
+
+
+def written(tree: MakeTree, target: str, limit: str = "1s") -> Tree:
+    one = tree(
+        f"""
+        [workers.w]
+        run = "app:{target}"
+        health = {{ heartbeat = "{limit}" }}
+        """,
+        start=False,
+    )
+    (one.dir / "app.py").write_text(textwrap.dedent(WORKERS))
+    one.start()
+    one.wait("w")
+    return one
+
+
+def hangs(one: Tree) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = one.ask("events", type=["hung", "silence_ended"])["events"]
+    return found
+
+
+def beats(one: Tree, count: int) -> None:
+    """Wait until the worker has beaten so many times more."""
+    seen: set[str] = set()
+
+    def enough() -> bool:
+        seen.add(one.ask("describe", names=["w"])[0]["said"]["last_beat"])
+        return len(seen) > count
+
+    eventually(enough, lambda: f"{count} beats; seen: {seen}")
+
+
+def stays(one: Tree, disturb: Callable[[], None]) -> None:
+    """The same incarnation runs on, unsuspected."""
+    pid = one.pids()["w"]
+    disturb()
+    beats(one, 4)
+    assert one.pids()["w"] == pid
+    assert hangs(one) == []
+
+
+def test_a_worker_that_comes_back_while_it_is_looked_at(tree: MakeTree) -> None:
+    one = written(tree, "Late")
+    pid = one.pids()["w"]
+    [line] = eventually(lambda: hangs(one), "it is suspected")
+    assert line["event"] == "silence_ended"
+    assert one.pids()["w"] == pid
+    assert "spoke again while it was looked at" in one.ctl("why", "w")
+    assert not (one.state_dir / "incidents").exists() or not list((one.state_dir / "incidents").iterdir())
+
+
+def test_the_root_is_killed(tree: MakeTree) -> None:
+    one = written(tree, "Well")
+
+    def kill_root() -> None:
+        root = one.root_pid()
+        one.kill(root)
+        one.wait_new_root(root)
+
+    stays(one, kill_root)
+
+
+@pytest.mark.parametrize("who", ["root", "all"])
+def test_a_pause(tree: MakeTree, who: str) -> None:
+    """The root is stopped (and replaced by the keeper), or all of it, as when the machine sleeps."""
+    one = written(tree, "Well")
+
+    def pause() -> None:
+        root = one.root_pid()
+        processes = [psutil.Process(root)] if who == "root" else list(one.processes())
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        threading.Event().wait(2.5)
+        for process in reversed(processes):
+            if process.is_running():
+                process.send_signal(signal.SIGCONT)
+
+    stays(one, pause)
+
+
+def test_a_stop_that_was_asked_for_meanwhile(tree: MakeTree) -> None:
+    one = written(tree, "Well")
+    os.kill(one.pids()["w"], signal.SIGSTOP)
+    threading.Event().wait(0.9)
+    began = time.monotonic()
+    one.ctl("stop", "w")
+    assert one.child("w")["state"] == "stopped"
+    assert time.monotonic() - began < 5
+    assert [line["event"] for line in hangs(one)] == []

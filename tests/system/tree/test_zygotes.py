@@ -1,0 +1,94 @@
+"""Python workers in a whole tree: their zygotes die, are stopped, or do not get through their preload."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from supervisor_tree.system import means
+from tests.conftest import MakeTree
+from tests.support.processes import lives
+from tests.support.tree import Tree
+from tests.support.waiting import eventually
+
+APP = """
+import os, signal, time
+
+def main(status=0):
+    signal.signal(signal.SIGUSR1, lambda number, frame: os._exit(status))
+    while True:
+        time.sleep(1000)
+"""
+TWO = """
+[workers.a]
+run = "app:main"
+args = { status = 7 }
+preload = ["json"]
+[workers.b]
+run = "app:main"
+"""
+
+
+def start(tree: MakeTree, text: str) -> Tree:
+    one = tree(text, start=False)
+    (one.dir / "app.py").write_text(APP)
+    return one.start()
+
+
+def zygote(tree: Tree, *preload: str) -> int:
+    """pid of the one that is ready now."""
+    return int([each for each in tree.events("zygote_ready") if each["preload"] == list(preload)][-1]["pid"])
+
+
+def test_a_killed_worker_comes_back(tree: MakeTree) -> None:
+    t = start(tree, TWO)
+    t.wait("a", "b")
+    pid = t.pids()["a"]
+    assert means.command(pid).startswith("supervisor-tree: a app:main")
+    t.kill(pid)
+    t.wait_until("a", pid=lambda now: now not in (None, pid), restarts=1)
+    assert t.stop() == 0
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_its_zygote_a_worker_lives_on(tree: MakeTree, number: int) -> None:
+    t = start(tree, TWO)
+    t.wait("a", "b")
+    before, first = t.pids(), zygote(t, "json")
+    os.kill(first, number)
+    eventually(lambda: zygote(t, "json") != first, "another one is ready")
+    assert t.pids() == before
+    if number == signal.SIGKILL:
+        assert f"the zygote that imports json (pid {first}) was lost (killed); another" in t.ctl("events")
+    else:
+        assert f"the zygote that imports json (pid {first}) was killed: stopped" in t.ctl("events")
+    os.kill(before["a"], signal.SIGUSR1)
+    t.wait_until("a", pid=lambda now: now not in (None, before["a"]), restarts=1)
+    assert t.events("child_exited", "a")[-1]["exit"] == "exit status 7"
+    assert t.stop() == 0
+
+
+@pytest.mark.skipif(means.orphans_come_to_us, reason="where orphans come to the keeper nothing is lost")
+def test_without_a_subreaper_it_is_restarted_and_said(tree: MakeTree) -> None:
+    t = start(tree, TWO)
+    t.wait("a", "b")
+    before = t.pids()
+    os.kill(zygote(t, "json"), signal.SIGKILL)
+    t.wait_until("a", pid=lambda now: now not in (None, before["a"]), restarts=1)
+    assert "its zygote died" in t.events("child_exited", "a")[-1]["exit"]
+    assert not lives(before["a"])
+    assert t.pids()["b"] == before["b"]
+
+
+def test_a_preload_that_fails_is_said_and_blocks_nothing(tree: MakeTree) -> None:
+    t = start(tree, TWO.replace('"json"', '"json", "no_such_module"'))
+    t.wait("b")
+    reason = "preload of no_such_module failed: ModuleNotFoundError: No module named 'no_such_module'"
+    t.wait_until("a", state="backoff")
+    assert reason in t.events("start_failed", "a")[-1]["reason"]
+    assert reason in t.ctl("why", "a")
+    assert f"could not become ready: {reason}" in t.ctl("events")
+    assert t.stop() == 0
