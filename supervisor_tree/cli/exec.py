@@ -32,7 +32,7 @@ def run(args: Namespace) -> int:
     with Root.of(args) as root:
         info = root.ask("exec_info", name=args.name)
         environment = _environment(info, args.name, root.target.file)
-    _become(info, args.rest or info["argv"], environment)
+    _become(info, args.rest or info["argv"] or _alone(info["python"]), environment)
 
 
 def _become(info: dict[str, Any], argv: list[str], environment: dict[str, str]) -> NoReturn:
@@ -44,6 +44,24 @@ def _become(info: dict[str, Any], argv: list[str], environment: dict[str, str]) 
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
         raise CommandError("failed", f"{error.filename or argv[0]}: {error.strerror}") from error
+
+
+def _alone(python: dict[str, Any]) -> list[str]:
+    """The command that runs a Python worker without its zygote, in the interpreter that it has there."""
+    import json
+
+    command = [*python["zygote"]["argv"], "--alone", python["target"] or "a function", json.dumps(python["args"])]
+    if python["dill"] is not None:
+        import base64
+        import tempfile
+
+        # Unlinked, so it lasts as long as the worker has it open; too long for an argument.
+        with tempfile.TemporaryFile() as code:
+            code.write(base64.b64decode(python["dill"]))
+            code.seek(0)
+            command.append(str(os.dup(code.fileno())))
+        os.set_inheritable(int(command[-1]), True)
+    return command
 
 
 def _environment(info: dict[str, Any], name: str, file: str) -> dict[str, str]:

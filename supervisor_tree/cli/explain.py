@@ -74,6 +74,8 @@ def _tell(story: dict[str, Any], now: float) -> None:
     ages = [times.relative(at, now) if at is not None else "" for at, _ in links]
     for clock, age, (_, text) in zip(clocks, ages, links, strict=True):
         print(f"  {clock:>{max(map(len, clocks))}}  {table.paint(age.ljust(max(map(len, ages))), 'dim')}  {text}")
+    for line in story.get("output") or ():
+        print(f"  │ {line}")
     if story.get("next"):
         print(f"  → {story['next']}")
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "ctl": ("ctl", "look at and steer a running tree", "supervisor-tree ctl status"),
     "logs": ("logs", "show and follow what the workers write", "supervisor-tree logs -f -n 20 web"),
     "exec": ("exec", "run a program in a worker's environment", "supervisor-tree exec web -- env"),
+    "beat": ("beat", "say from a worker's script that it lives", "supervisor-tree beat --status 'page 3 of 10'"),
 }
 """Command → module, one line, an example."""
 

@@ -23,6 +23,10 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help="only these, and what they need")
     add_files(parser)
     parser.add_argument("--logs", action="store_true", help="also show what the workers write, as `logs -f` does")
+    from argparse import SUPPRESS
+
+    # from a program whose tree this is: stop when the other end of this pipe is closed, for then the program is gone
+    parser.add_argument("--while-open", metavar="FD", type=int, help=SUPPRESS)
 
 
 def run(args: Namespace) -> int:
@@ -31,7 +35,7 @@ def run(args: Namespace) -> int:
     follower = _Follower(args.config or []) if args.logs else None
     from supervisor_tree.keeper.main import run as keep
 
-    status: int = keep(argv, os.environ)
+    status: int = keep(argv, os.environ, lifeline=args.while_open)
     if follower is not None:
         follower.finish()
     return status

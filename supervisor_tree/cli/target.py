@@ -126,7 +126,7 @@ def _registered() -> list[Target]:
     for parent in _parents():
         for name in sorted(os.listdir(parent)):
             path = os.path.join(parent, name)
-            run = _read(path if name.endswith(".json") else os.path.join(path, "run.json"))
+            run = read(path if name.endswith(".json") else os.path.join(path, "run.json"))
             if run is not None:
                 found.append(run)
     return found
@@ -152,7 +152,8 @@ def _ours(path: str) -> bool:
     return stat.S_ISDIR(status.st_mode) and (status.st_uid == os.getuid() or os.getuid() == 0)
 
 
-def _read(path: str) -> Target | None:
+def read(path: str) -> Target | None:
+    """What a `run.json` says; None where there is none."""
     try:
         with open(path, "rb") as file:
             return Target(json.load(file))
@@ -172,7 +173,7 @@ def _of_file(files: list[str], environ: Mapping[str, str]) -> Target:
     if said is not None:
         return _reachable(said)
     name, state_dir = _state_dir_of(files, environ)
-    run = _read(os.path.join(state_dir, "run.json"))
+    run = read(os.path.join(state_dir, "run.json"))
     if run is not None and run.lives():
         return _reachable(run)
     if _locked(state_dir):
@@ -218,10 +219,11 @@ def _state_dir_of(files: list[str], environ: Mapping[str, str]) -> tuple[str, st
     for path in files:
         try:
             with open(path, "rb") as file:
-                tree |= tomllib.load(file).get("tree", {})
+                # a program's tree is described in JSON
+                tree |= (json if path.endswith(".json") else tomllib).load(file).get("tree", {})
         except OSError as error:
             raise CommandError("config", f"{path}: {error.strerror}", "say which file with -c FILE") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise CommandError("config", f"{path}: {error}", "run `supervisor-tree check`") from error
     folder = os.path.dirname(os.path.realpath(files[0]))
     told = [tree.get("dir", "."), tree.get("state_dir", ".supervisor-tree"), tree.get("name", os.path.basename(folder))]

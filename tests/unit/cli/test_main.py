@@ -20,7 +20,6 @@ LATER = [
     "run",
     "locks",
     "recover",
-    "beat",
     "guard",
     "simulate",
     "watchdog",
