@@ -14,16 +14,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import processes, render
+from benchmarks.beats import beats
 from benchmarks.bench import FULL, QUICK, Bench, say
 from benchmarks.build import BENCH, BuildError, prepare
 from benchmarks.capture import capture
 from benchmarks.curve import curve
 from benchmarks.idle import idle
 from benchmarks.orphans import orphans
+from benchmarks.python_restart import python_restart
 from benchmarks.sessions import large, small, warm_up
-from benchmarks.systems import ALL
+from benchmarks.systems import ALL, Ours
 
-MEASURES = ("start", "restart", "storm", "stop", "status", "memory", "idle", "logs", "orphans", "curve")
+MEASURES = (
+    *("start", "restart", "storm", "stop", "status", "memory"),
+    *("python", "beats", "idle", "logs", "orphans", "curve"),
+)
 _SMALL = {"start", "restart", "storm", "stop", "status", "memory"}
 _LARGE = {"start", "storm", "memory"}
 
@@ -52,6 +57,8 @@ def main() -> int:
     steps: list[tuple[set[str], Callable[[Bench], None]]] = [
         (_SMALL, small),
         (_LARGE, large),
+        ({"python"}, python_restart),
+        ({"beats"}, beats),
         ({"idle"}, idle),
         ({"logs"}, capture),
         ({"orphans"}, orphans),
@@ -70,8 +77,13 @@ def main() -> int:
         bench.results.about["took_seconds"] = round(took.total_seconds())
         bench.results.about["load_at_end"] = os.getloadavg()[0]
         output = Path(options.output)
-        bench.results.write(output.with_suffix(".json"))
-        output.write_text(render.markdown(bench.results))
+        results = bench.results
+        if options.add:
+            results.about["measures"] = sorted(measures)
+            results.about["version"] = Ours.version(tools)
+            results = results.added_to(output.with_suffix(".json"))
+        results.write(output.with_suffix(".json"))
+        output.write_text(render.markdown(results))
         say(f"written: {output} and {output.with_suffix('.json')}")
     return 1 if bench.results.failures else 0
 
@@ -85,6 +97,9 @@ def _options() -> argparse.Namespace:
         "--realtime",
         action="store_true",
         help="measure everybody in the real-time class (SCHED_RR), so that other work on this machine does not count",
+    )
+    parser.add_argument(
+        "--add", action="store_true", help="put these measures into the report that is there, and leave its others"
     )
     parser.add_argument("--dir", help="where systems keep their files while they are measured (default: .bench)")
     parser.add_argument("--output", default=str(Path(__file__).with_name("RESULTS.md")), help="the report to write")

@@ -33,10 +33,12 @@ class Amounts(NamedTuple):
     log_rounds: int
     curve: tuple[int, ...]
     curve_idle: float
+    beating: tuple[int, ...]
+    """Trees of so many workers that beat once a second."""
 
 
-FULL = Amounts(3, 2, 40, 6.0, 6, 60.0, 4, (10, 100, 1000, 3000, 10000), 10.0)
-QUICK = Amounts(1, 1, 25, 1.5, 5, 10.0, 1, (10, 100, 1000), 5.0)
+FULL = Amounts(3, 2, 40, 6.0, 6, 60.0, 4, (10, 100, 1000, 3000, 10000), 10.0, (1000, 10000))
+QUICK = Amounts(1, 1, 25, 1.5, 5, 10.0, 1, (10, 100, 1000), 5.0, (1000,))
 
 
 class Launched(NamedTuple):
@@ -71,18 +73,20 @@ class Bench:
         return systems[::-1] if number % 2 else systems
 
     @contextlib.contextmanager
-    def launched(self, kind: type[System], number: int, capture: Capture | None = None) -> Iterator[Launched]:
-        """A system with all its children running; nothing of it is left behind afterwards."""
-        with self.prepared(kind, number, capture) as (system, reports):
+    def launched(
+        self, kind: type[System], number: int, capture: Capture | None = None, tools: Tools | None = None
+    ) -> Iterator[Launched]:
+        """A system with all its children running; nothing of it is left behind afterwards. ``tools``: other ones."""
+        with self.prepared(kind, number, capture, tools) as (system, reports):
             yield Launched(system, reports, self.launch(system, reports))
 
     @contextlib.contextmanager
     def prepared(
-        self, kind: type[System], number: int, capture: Capture | None = None
+        self, kind: type[System], number: int, capture: Capture | None = None, tools: Tools | None = None
     ) -> Iterator[tuple[System, Reports]]:
         """A system with its configuration written, not launched."""
         name = f"{next(self._numbers):05d}"
-        system = kind(self.tools, self.folder / name, self.folder / name / "reports", number, capture)
+        system = kind(tools or self.tools, self.folder / name, self.folder / name / "reports", number, capture)
         reports = Reports(system.fifo)
         try:
             yield system, reports

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / ".bench"
 _PYPI = ["supervisor==4.3.0", "circus==0.19.0"]
 _NPM = "pm2@7.0.4"
+_PYTHON_CHILD = ["numpy==2.4.6", "pandas==3.1.1"]
+"""What a child in Python imports: in an environment of its own, which nothing else that is measured uses."""
 _DEBIAN = {"s6": "s6-svscan", "runit": "runsvdir"}
 
 
@@ -28,6 +30,25 @@ class Tools(NamedTuple):
     venv: Path
     pm2: Path
     absent: dict[str, str]
+    python: Path | None = None
+    """An interpreter with numpy and pandas; None where they can't be had."""
+
+    def with_python_child(self) -> Tools:
+        """The same, with `python_child.py` as the child.
+
+        Raises:
+            ValueError: numpy and pandas can't be had here.
+        """
+        if self.python is None:
+            raise ValueError(f"no interpreter with {' and '.join(_PYTHON_CHILD)}: {self.absent.get('python')}")
+        folder = BENCH / "python-child"
+        folder.mkdir(exist_ok=True)
+        text = Path(__file__).with_name("python_child.py").read_text()
+        (folder / "python_child.py").write_text(text)
+        program = folder / "python_child"
+        program.write_text(f"#!{self.python}\n{text}")
+        program.chmod(0o755)
+        return self._replace(child=program)
 
 
 class BuildError(Exception):
@@ -75,7 +96,16 @@ def prepare(wanted: Sequence[str]) -> Tools:
             failed = _run(["npm", "install", "--prefix", str(BENCH / "pm2"), "--no-audit", "--no-fund", _NPM])
             if failed:
                 absent["pm2"] = f"npm: {failed}"
-    return Tools(child, floor, venv, pm2, absent)
+    python: Path | None = BENCH / "python" / "bin" / "python"
+    if not list((BENCH / "python").glob("lib/python*/site-packages/pandas")):
+        _say(f"installing {' '.join(_PYTHON_CHILD)} into .bench/python")
+        failed = _run([sys.executable, "-m", "venv", str(BENCH / "python")]) or _run(
+            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *_PYTHON_CHILD]
+        )
+        if failed:
+            absent["python"] = f"pip: {failed}"
+            python = None
+    return Tools(child, floor, venv, pm2, absent, python)
 
 
 def first_line(command: Sequence[str]) -> str:

@@ -9,6 +9,8 @@ from benchmarks.results import Results
 
 _FLOOR = "floor"
 _OURS = "supervisor-tree"
+_ZYGOTE = "supervisor-tree, zygote"
+_BEATING = "supervisor-tree, beating"
 _REALTIME = (
     " The machine was shared: all systems and all children ran in the real-time class (SCHED_RR), so that other work "
     "took no processor from any of them (--realtime)."
@@ -26,6 +28,7 @@ class Target(NamedTuple):
     p95: bool = False
     at_least: bool = False
     unit: str = "ms"
+    system: str = "supervisor-tree"
 
 
 TARGETS = [
@@ -44,6 +47,7 @@ TARGETS = [
     Target("200 MB of lines, 50 writers", "log_50_mbs", 0.8, of_floor=True, at_least=True, unit="MB/s"),
     Target("memory (PSS), 100 workers", "memory_100_mb", 60, unit="MB"),
     Target("memory (PSS), 1,000 workers", "memory_1000_mb", 80, unit="MB"),
+    Target("10,000 workers beat once a second: the root", "beats_10000_root_cores", 0.5, unit="cores", system=_BEATING),
 ]
 
 
@@ -77,6 +81,8 @@ def markdown(results: Results) -> str:
             },
             note="The floor's `status` is `python -c pass`: no command written in Python is faster.",
         ),
+        _python(results),
+        _beating(results),
         _idle_and_memory(results),
         _logs(results),
         _orphans(results),
@@ -98,7 +104,7 @@ def number(value: float | None, unit: str = "ms") -> str:
     elif value >= 10:
         text = f"{value:.1f}"
     else:
-        text = f"{value:.2f}" if unit != "s" else f"{value:.3f}"
+        text = f"{value:.3f}" if unit in ("s", "cores") else f"{value:.2f}"
     return f"{text} {unit}"
 
 
@@ -124,7 +130,7 @@ def _head(results: Results) -> str:
         f"{about.get('processors')}, {about.get('memory')}, {about.get('system')}, Python {about.get('python')}; "
         f"load {about.get('load_at_start', 0):.1f} before, {about.get('load_at_end', 0):.1f} after; "
         f"{about.get('took_seconds')} s."
-        f"{_REALTIME if about.get('realtime') else ''}\n\n"
+        f"{_REALTIME if about.get('realtime') else ''}{_added(results)}\n\n"
         "Cells are **median / p95** (the maximum where there are fewer than 20 samples) and the ratio to the floor's "
         "median. The child is a static C program that reports CLOCK_MONOTONIC at its first instruction: no figure is a "
         "supervisor's own word. The systems take turns, round by round. What counts is the ratio in one run, "
@@ -133,11 +139,20 @@ def _head(results: Results) -> str:
     )
 
 
+def _added(results: Results) -> str:
+    """Which measures were made in runs of their own: each is compared within one run all the same."""
+    return "".join(
+        f" {' and '.join(run['measures'])}: added {run['date']}, of {run['version']}; load {run['load_at_start']:.1f} "
+        f"before, {run['load_at_end']:.1f} after."
+        for run in results.about.get("added", ())
+    )
+
+
 def _targets(results: Results) -> str:
     rows = []
     for target in TARGETS:
         read: Callable[[str, str], float | None] = results.p95 if target.p95 else results.median
-        ours, floor = read(target.measure, _OURS), results.median(target.measure, _FLOOR)
+        ours, floor = read(target.measure, target.system), results.median(target.measure, _FLOOR)
         if ours is None:
             continue
         sign = "≥" if target.at_least else "≤"
@@ -158,6 +173,19 @@ def _targets(results: Results) -> str:
                 ratio,
                 wanted,
                 "yes" if met else "**no**",
+            )
+        )
+    best = _best_peer(results, "python_restart")
+    zygote, floor = results.median("python_restart", _ZYGOTE), results.median("python_restart", _FLOOR)
+    if best is not None and zygote is not None:
+        rows.append(
+            (
+                "kill -9 of a worker that needs numpy and pandas → it works again",
+                number(floor),
+                number(zygote),
+                f"{zygote / floor:.2f}" if floor else "–",
+                f"≤ 0.1 × the best peer's {number(best)}",
+                "yes" if zygote <= 0.1 * best else "**no**",
             )
         )
     if not rows:
@@ -183,6 +211,64 @@ def _times(results: Results, title: str, columns: dict[str, str], note: str = ""
     if not rows:
         return ""
     return f"## {title}\n\n" + table(("system", *columns, "samples"), rows) + (f"\n\n{note}" if note else "")
+
+
+def _best_peer(results: Results, measure: str) -> float | None:
+    """The least median of those that are neither ours nor the floor."""
+    found = [results.median(measure, system) for system in results.samples.get(measure, {}) if _is_peer(system)]
+    return min((median for median in found if median is not None), default=None)
+
+
+def _is_peer(system: str) -> bool:
+    return not system.startswith((_OURS, _FLOOR))
+
+
+def _python(results: Results) -> str:
+    rows = []
+    for system, samples in results.samples.get("python_restart", {}).items():
+        zygote, middle = results.median("python_restart", _ZYGOTE), results.median("python_restart", system)
+        ratio = f"{middle / zygote:.1f} ×" if zygote and middle and system != _ZYGOTE else "–"
+        took = f"{number(middle)} / {number(results.p95('python_restart', system))}"
+        rows.append((system, took, ratio, number(results.median("python_own_mb", system), "MB"), str(len(samples))))
+    if not rows:
+        return ""
+    return (
+        "## Restart of a worker that needs numpy and pandas\n\n"
+        "SIGKILL to the moment when the replacement has imported both, grouped a table with them and reported. The "
+        "same program in the same interpreter everywhere; in the zygote's row it is a Python worker with "
+        '`preload = ["numpy", "pandas"]`, in the others a command. Its own memory is what it shares with nobody.\n\n'
+        + table(("system", "kill to work", "beside the zygote", "memory of its own", "samples"), rows)
+    )
+
+
+def _beating(results: Results) -> str:
+    rows = []
+    for count, facts in results.facts.get("beats", {}).items():
+
+        def value(name: str, unit: str, count: str = count) -> str:
+            return number(results.median(f"beats_{count}_{name}", _BEATING), unit)
+
+        rows.append(
+            (
+                f"{int(count):,}",
+                f"{facts['rate']:,}",
+                value("root_cores", "cores"),
+                value("keeper_cores", "cores"),
+                value("root_mb", "MB"),
+                f"{facts['sent']:,}",
+                f"{facts['sent'] - facts['heard']:,}",
+                f"{facts['verdicts']:,}",
+            )
+        )
+    if not rows:
+        return ""
+    head = ("workers", "beats a second", "root", "keeper", "root's memory", "beats", "lost", "taken to hang")
+    return (
+        "## Workers that beat once a second\n\n"
+        'A real tree with `health = { heartbeat = "30s" }` for each worker; one process speaks for all, over a '
+        "connection and with a token for each, as their harness would. CPU is that of the process with all its "
+        "threads, from schedstat.\n\n" + table(head, rows)
+    )
 
 
 def _idle_and_memory(results: Results) -> str:

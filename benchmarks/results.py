@@ -44,6 +44,21 @@ class Results:
         samples = self.of(measure, system)
         return percentile(samples, 0.95) if samples else None
 
+    def added_to(self, path: Path) -> Results:
+        """The results in the file, with the measures and facts of these; `about` tells of both runs."""
+        there = json.loads(path.read_text())
+        both = Results()
+        both.about, both.absent, both.facts = there["about"], there["absent"], {**there["facts"], **self.facts}
+        both.systems = {**self.systems, **there["systems"]}
+        both.failures = there["failures"] + self.failures
+        before = {
+            measure: {system: figures["samples"] for system, figures in systems.items()}
+            for measure, systems in there["measures"].items()
+        }
+        both.samples = {**before, **self.samples}
+        both.about.setdefault("added", []).append(self.about)
+        return both
+
     def write(self, path: Path) -> None:
         figures = {
             measure: {

@@ -183,7 +183,11 @@ def measure_memory(bench: Bench, launched: Launched, measure: str) -> None:
 
 def role_of(process: processes.Process) -> str:
     """Which process of ours it is, from its arguments."""
-    for role in ("root", "logs", "zygote"):
-        if f"supervisor_tree.{role}" in process.command:
-            return "logger" if role == "logs" else role
+    for part, role in (
+        ("supervisor_tree.root", "root"),
+        ("supervisor_tree.logs", "logger"),
+        ("zygote/boot.py", "zygote"),
+    ):
+        if part in process.command:
+            return role
     return "keeper"

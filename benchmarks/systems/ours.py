@@ -17,10 +17,6 @@ name = "bench"
 state_dir = "state"
 run_dir = "run"
 {defaults}{logs}"""
-_WORKER = """
-[workers.w{child}]
-command = {argv}
-{log}"""
 _MERGE_FROM = 2000
 """From so many children on, standard output and error share a pipe: with two pipes each, the keeper alone would need
 more descriptors than a hard limit of 20,000 allows for 10,000 children."""
@@ -30,6 +26,10 @@ class Ours(System):
     name = "supervisor-tree"
     bound = "its promises: a state that survives the root, no survivor of a child's group, a journal of each decision"
     settings: ClassVar[str] = '\n[defaults]\nbackoff = "0s"\n'
+    worker: ClassVar[str] = """
+[workers.w{child}]
+command = {argv}
+{log}"""
 
     @classmethod
     def version(cls, tools: Tools) -> str:
@@ -45,7 +45,14 @@ class Ours(System):
             log = ""
             if self.number >= _MERGE_FROM:
                 log = f'log = {{ file = "state/logs/w{child}.log", stderr = "state/logs/w{child}.log" }}\n'
-            text += _WORKER.format(child=child, argv=json.dumps(self.arguments(child)), log=log)
+            text += self.worker.format(
+                child=child,
+                argv=json.dumps(self.arguments(child)),
+                log=log,
+                python=self.tools.python,
+                folder=self.tools.child.parent,
+                fifo=self.fifo,
+            )
         (self.folder / "tree.toml").write_text(text)
         return first_lines(text, text[: text.find("[workers.w1]")].count("\n") if self.number > 1 else 100)
 
@@ -61,6 +68,35 @@ class Ours(System):
 
     def log_files(self, child: int) -> list[Path]:
         return numbered(self.folder / "state" / "logs", f"w{child}.log")
+
+
+class OursPython(Ours):
+    """The child as a Python worker: a zygote has imported numpy and pandas, and forks."""
+
+    name = "supervisor-tree, zygote"
+    bound = "a fork of an interpreter that has imported what the worker needs"
+    worker = """
+[workers.w{child}]
+run = "python_child:work"
+python = "{python}"
+preload = ["numpy", "pandas"]
+cwd = "{folder}"
+args = {{ name = "w{child}", fifo = "{fifo}" }}
+{log}"""
+
+
+class OursBeating(Ours):
+    """Every worker has to beat, from its hello on, or it is taken to hang."""
+
+    name = "supervisor-tree, beating"
+    bound = "reading a message of ZeroMQ, decoding its JSON, one entry in a table"
+    worker = """
+[workers.w{child}]
+command = {argv}
+ready = {{ heartbeat = true }}
+start_timeout = "10m"
+health = {{ heartbeat = "30s" }}
+{log}"""
 
 
 class OursDefaults(Ours):
