@@ -25,12 +25,13 @@ from supervisor_tree.core.tree import Tree
 from supervisor_tree.ipc.link import Link, LinkClosed, LinkError, unpack_items
 from supervisor_tree.keeper import sweep
 from supervisor_tree.keeper.deathwatch import DeathWatch
-from supervisor_tree.root import descriptors, files, rundir, wishes
+from supervisor_tree.root import files, rundir, wishes
 from supervisor_tree.root.arguments import Arguments
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.hearing import descriptors
+from supervisor_tree.root.hearing.tokens import Tokens
 from supervisor_tree.root.keeper_link import KeeperLink
 from supervisor_tree.root.shell import Shell
-from supervisor_tree.root.tokens import Tokens
 from supervisor_tree.store.journal import Journal
 
 PROTOCOL = 1
@@ -289,7 +290,7 @@ def _live(
 def _open_control(shell: Shell) -> None:
     """Bind the sockets. Imported here: ZeroMQ loads while the keeper spawns."""
     from supervisor_tree.root.control import Control
-    from supervisor_tree.root.heartbeats import Heartbeats
+    from supervisor_tree.root.hearing.heartbeats import Heartbeats
     from supervisor_tree.root.sockets import Sockets
     from supervisor_tree.root.verbs import configuration
 

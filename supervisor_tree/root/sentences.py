@@ -103,9 +103,7 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "unwell": lambda line: f"{line['name']} says that something is wrong with it: {line.get('detail')}",
     "well_again": lambda line: f"{line['name']} is well again",
     "activity": lambda line: f"{line['name']}: {line.get('activity')}{_counts(line)}{_unsaid(line)}",
-    "activities_dropped": lambda line: (
-        f"{line['name']}: {_more(line)} counted only, not written down one by one"
-    ),
+    "activities_dropped": lambda line: f"{line['name']}: {_more(line)} counted only, not written down one by one",
     "heartbeats_unreachable": lambda line: f"workers can't reach the root: {line.get('error')}",
     "told": lambda line: f"{line['name']} was told to {line.get('command')}{_by(line)}",
     "worker_reloading": lambda line: f"{line['name']} reads its configuration anew",

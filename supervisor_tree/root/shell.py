@@ -24,30 +24,30 @@ from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
 from supervisor_tree.core.stopping import next_ones
 from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
-from supervisor_tree.root.beating import Beating
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.directory import Directory
-from supervisor_tree.root.file_changes import FileChanges
 from supervisor_tree.root.hangs.suspects import Hangs
+from supervisor_tree.root.hearing.beating import Beating
+from supervisor_tree.root.hearing.notified import Notified
+from supervisor_tree.root.hearing.readiness import Readiness, Teller
+from supervisor_tree.root.hearing.said import Said
+from supervisor_tree.root.hearing.tokens import Tokens
 from supervisor_tree.root.incidents import Incidents
 from supervisor_tree.root.keeper_events import KeeperEvents
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
-from supervisor_tree.root.limits import Limits
-from supervisor_tree.root.notified import Notified
+from supervisor_tree.root.limits.limits import Limits
 from supervisor_tree.root.operations import Operations, State
-from supervisor_tree.root.planned import Ages
-from supervisor_tree.root.readiness import Readiness, Teller
-from supervisor_tree.root.said import Said
+from supervisor_tree.root.planned.ages import Ages
+from supervisor_tree.root.planned.file_changes import FileChanges
 from supervisor_tree.root.spawning import Spawning
 from supervisor_tree.root.timers import Timers
-from supervisor_tree.root.tokens import Tokens
 from supervisor_tree.root.usage import Usage
 
 if TYPE_CHECKING:
     from supervisor_tree.config import Plan
     from supervisor_tree.core.tree import Tree
     from supervisor_tree.root.control import Control
-    from supervisor_tree.root.heartbeats import Heartbeats
+    from supervisor_tree.root.hearing.heartbeats import Heartbeats
     from supervisor_tree.root.sockets import Sockets
     from supervisor_tree.store.journal import Journal
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor_tree import config
 from supervisor_tree.core import events as ev
-from supervisor_tree.root import notified, rundir
+from supervisor_tree.root import rundir
+from supervisor_tree.root.hearing import notified
 
 if TYPE_CHECKING:
     from supervisor_tree.config.settings import WorkerSettings

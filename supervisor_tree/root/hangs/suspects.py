@@ -11,14 +11,15 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from supervisor_tree.core import events as ev
 from supervisor_tree.core import gates
 from supervisor_tree.core.node import Node, State
-from supervisor_tree.root import beating, rundir
+from supervisor_tree.root import rundir
 from supervisor_tree.root.aside import Aside, TooLate
 from supervisor_tree.root.hangs import explaining, facts, stacks
+from supervisor_tree.root.hearing import beating
 from supervisor_tree.root.incidents import Section
 from supervisor_tree.workers.life.dump import file_name, signal_number
 
@@ -39,6 +40,8 @@ _EVENT = {"start": "not_ready"}
 """How the journal calls what is no hang but looked into alike."""
 _STACK = 20
 """Frames in the journal."""
+_MOMENT = 2.0
+"""Seconds between its start and the beginning of its limit, at most."""
 
 
 class Suspect(Struct, frozen=True):
@@ -132,6 +135,8 @@ class Hangs:
         if not self._stays(one):
             return
         explained = explaining.explain(case)
+        if never := self._never(one):
+            explained = structs.replace(explained, text=f"{explained.text}; {never}")
         headline = f"{one.name} (pid {one.pid}, incarnation {one.incarnation}) {self._silence(one)}: {explained.text}"
         incident = await shell.incidents.write(one.name, _EVENT.get(one.kind, "hung"), headline, _sections(case))
         if self._stays(one):
@@ -151,6 +156,17 @@ class Hangs:
             shell.note("silence_ended", one.name, kind=one.kind, silent_for=round(one.silent, 3), limit=one.limit)
             return False
         return True
+
+    def _never(self, one: Suspect) -> str:
+        """Of one that has not beaten since it was to: perhaps it does not know how."""
+        shell = self._shell
+        if one.kind != "heartbeat" or shell.said.of(one.name).beat_at is not None:
+            return ""
+        if one.silent_by(shell.loop.time()) + _MOMENT < shell.loop.time() - shell.tree.nodes[one.path].since:
+            return ""  # its limit began later than it did: with this root, or with a reload
+        settings = shell.spawning.settings(one.name)
+        advice = ' (a program that can not is for `use = "shim"`)' if settings is not None and settings.command else ""
+        return f"it has not beaten once since its start{advice}"
 
     def _silence(self, one: Suspect) -> str:
         return beating.reason(one.kind, one.silent_by(self._shell.loop.time()), one.limit)

@@ -298,6 +298,7 @@ def test_a_command_that_never_beats_is_explained_from_outside(tree: MakeTree) ->
     [line] = lines(one, "hung")
     assert child["last_exit"]["reason"].startswith("hung: ")
     assert "`sleep 1000`" in line["explanation"] or os.environ.get("SUPERVISOR_TREE_PORTABLE") == "1"
+    assert "it has not beaten once since its start (a program that can not is for" in line["explanation"]
     assert line["stack"] is None
     assert "begun" in Path(line["incident"]).read_text()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_tree.root.globs import Ignored, Pattern, Seen, differences
+from supervisor_tree.root.planned.globs import Ignored, Pattern, Seen, differences
 
 MATCHES = [
     ("/p/src/**/*.py", "/p/src/a.py", True),

@@ -18,8 +18,8 @@ import zmq
 
 from supervisor_tree.core import events as ev
 from supervisor_tree.core.node import State
-from supervisor_tree.root import activities, commands, heartbeat_socket, heartbeats
-from supervisor_tree.root.heartbeats import Heartbeats
+from supervisor_tree.root.hearing import activities, commands, heartbeat_socket, heartbeats
+from supervisor_tree.root.hearing.heartbeats import Heartbeats
 from tests.support.shells import LoneShell
 
 TREE = """

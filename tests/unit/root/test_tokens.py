@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor_tree.root.tokens import Tokens
+from supervisor_tree.root.hearing.tokens import Tokens
 
 NAMES = st.text("abcXYZ019_.-@", min_size=1, max_size=20)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from supervisor_tree.root.rates import Bucket
+from supervisor_tree.root.hearing.rates import Bucket
 
 if TYPE_CHECKING:
     import asyncio

@@ -18,7 +18,8 @@ from collections.abc import Callable
 import zmq
 
 from supervisor_tree.ipc.heartbeat import LARGEST
-from supervisor_tree.root import descriptors, rundir
+from supervisor_tree.root import rundir
+from supervisor_tree.root.hearing import descriptors
 
 _DRAIN = 512
 """Messages taken in one go."""

@@ -18,14 +18,14 @@ from supervisor_tree.config.readiness import told_by
 from supervisor_tree.core.node import ALIVE, State
 from supervisor_tree.ipc import heartbeat as wire
 from supervisor_tree.root import rundir
-from supervisor_tree.root.activities import Activities
-from supervisor_tree.root.beating import Limit
-from supervisor_tree.root.commands import Commands
 from supervisor_tree.root.errors import RootError
-from supervisor_tree.root.heartbeat_socket import HeartbeatSocket
+from supervisor_tree.root.hearing.activities import Activities
+from supervisor_tree.root.hearing.beating import Limit
+from supervisor_tree.root.hearing.commands import Commands
+from supervisor_tree.root.hearing.heartbeat_socket import HeartbeatSocket
 
 if TYPE_CHECKING:
-    from supervisor_tree.root.said import Words
+    from supervisor_tree.root.hearing.said import Words
     from supervisor_tree.root.shell import Shell
 
 _ROUTES = 8

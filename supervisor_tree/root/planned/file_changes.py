@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from supervisor_tree.core import gates
 from supervisor_tree.core.node import Node, State
 from supervisor_tree.core.planned import Slowing
-from supervisor_tree.root import planned
-from supervisor_tree.root.globs import Ignored
-from supervisor_tree.root.watching import Begun, Changes, Patterns, Watching
+from supervisor_tree.root.planned import ages
+from supervisor_tree.root.planned.globs import Ignored
+from supervisor_tree.root.planned.watching import Begun, Changes, Patterns, Watching
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -184,7 +184,7 @@ class FileChanges:
         else:
             del self._pending[path]
             slowing.restarted(pending.first - node.since)
-            planned.restart(shell, node, self._words(pending), "watch", files=self._told(pending))
+            ages.restart(shell, node, self._words(pending), "watch", files=self._told(pending))
         shell.flush()
 
     def _slow(self, node: Node, pending: _Pending, due: float) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from supervisor_tree.root.globs import Ignored, Pattern, Seen, Stamp, differences
+from supervisor_tree.root.planned.globs import Ignored, Pattern, Seen, Stamp, differences
 
 Patterns = tuple[str, ...]
 Changes = list[tuple[str, str]]

@@ -1,0 +1,1 @@
+"""Planned restarts: `max_age` and `watch`."""
