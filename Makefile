@@ -12,7 +12,8 @@ BIN := .venv/bin
 # Most tests wait for processes: twice as many at once as there are processors.
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-TEST_PACKAGES := e2fsprogs gdb mount util-linux
+# systemd: systemd-notify; redis-tools: a Redis that is not started for all; nodejs: a worker in Node
+TEST_PACKAGES := e2fsprogs gdb mount nodejs redis-tools systemd util-linux
 BENCH_PACKAGES := gcc libc6-dev make npm runit s6
 
 .DEFAULT_GOAL := help
@@ -31,7 +32,8 @@ test: .venv/installed-dev
 # Once more without the means that only Linux has, as on macOS: the rooms that use them.
 test-portable: .venv/installed-dev
 	SUPERVISOR_TREE_PORTABLE=1 $(PYTEST) -m "not linux and not slow" tests/unit/system \
-		tests/system/keeper tests/system/logs tests/system/tree tests/system/workers
+		tests/system/heartbeat tests/system/keeper tests/system/logs tests/system/notify tests/system/tree \
+		tests/system/workers
 
 check: .venv/installed-dev
 	$(BIN)/ruff check

@@ -24,9 +24,7 @@ OTP = {100: "272,000", 1_000: "43,000 to 106,000", 5_000: "18,000 to 25,000", 20
 def grown(size: int, intensity: int | None = None, period: float = 5.0) -> Tree:
     """A tree of ``size`` running workers under a one_for_one root."""
     children = tuple(WorkerSpec(name=f"w{number}") for number in range(size))
-    tree = Tree(
-        SupervisorSpec(name="root", intensity=intensity, period=period, first_start="retry", children=children)
-    )
+    tree = Tree(SupervisorSpec(name="root", intensity=intensity, period=period, first_start="retry", children=children))
     for effect in tree.handle(ev.TreeStarted(), 0.0):
         if isinstance(effect, ef.SpawnChild):
             tree.handle(ev.ChildSpawned(effect.path, effect.incarnation, 1000), 0.0)

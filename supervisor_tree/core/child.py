@@ -343,9 +343,7 @@ _OF_AN_INCARNATION = frozenset(
         ev.ChildExited,
     }
 )
-_REQUESTS = frozenset(
-    {ev.StopRequested, ev.StartRequested, ev.RestartRequested, ev.HoldRequested, ev.ReleaseRequested}
-)
+_REQUESTS = frozenset({ev.StopRequested, ev.StartRequested, ev.RestartRequested, ev.HoldRequested, ev.ReleaseRequested})
 _CALLS = frozenset({ev.StartChildCalled, ev.TerminateChildCalled, ev.RestartChildCalled, ev.DeleteChildCalled})
 
 # fmt: off

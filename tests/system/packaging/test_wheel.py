@@ -72,6 +72,7 @@ def test_the_wheel_has_one_name_at_top_level(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"supervisor_tree"}
     assert "supervisor_tree/py.typed" in names
     assert "supervisor_tree/config/examples/example/tree.toml" in names
+    assert "supervisor_tree/ipc/clients/heartbeat.mjs" in names
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
 
 
