@@ -12,9 +12,10 @@ BIN := .venv/bin
 # Most tests wait for processes: twice as many at once as there are processors.
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-# systemd: systemd-notify; redis-tools: a Redis that is not started for all; nodejs: a worker in Node
-TEST_PACKAGES := e2fsprogs gdb mount nodejs redis-tools systemd util-linux
-BENCH_PACKAGES := gcc libc6-dev make npm runit s6
+# systemd: systemd-notify; redis-tools: a Redis that is not started for all; nodejs: a worker in Node.
+# PACKAGE:COMMAND is left alone where the command is there, from wherever: a newer Node stays what it is.
+TEST_PACKAGES := e2fsprogs gdb mount nodejs:node redis-tools systemd util-linux
+BENCH_PACKAGES := gcc libc6-dev make npm:npm runit s6
 
 .DEFAULT_GOAL := help
 .PHONY: help start test test-portable check bench clean
@@ -32,8 +33,8 @@ test: .venv/installed-dev
 # Once more without the means that only Linux has, as on macOS: the rooms that use them.
 test-portable: .venv/installed-dev
 	SUPERVISOR_TREE_PORTABLE=1 $(PYTEST) -m "not linux and not slow" tests/unit/system \
-		tests/system/heartbeat tests/system/keeper tests/system/logs tests/system/notify tests/system/tree \
-		tests/system/workers
+		tests/system/hangs tests/system/heartbeat tests/system/keeper tests/system/limits tests/system/logs \
+		tests/system/notify tests/system/tree tests/system/workers
 
 check: .venv/installed-dev
 	$(BIN)/ruff check
@@ -66,10 +67,13 @@ endef
 
 # $(1): Debian packages; $(2): what follows when they are not there
 define debian
-missing=; for package in $(1); do \
-	dpkg-query --show --showformat '$${Status}' $$package 2>/dev/null | grep -q '^install ok installed' || missing="$$missing $$package"; done; \
+missing=; for each in $(1); do \
+	case $$each in *:*) command -v $${each#*:} >/dev/null && continue;; esac; \
+	dpkg-query --show --showformat '$${Status}' $${each%:*} 2>/dev/null | grep -q '^install ok installed' || missing="$$missing $${each%:*}"; done; \
 if [ -z "$$missing" ]; then :; \
 elif ! command -v apt-get >/dev/null; then echo "no apt-get here; where these are not installed in another way, $(2):$$missing"; \
 elif [ "$$(id -u)" != 0 ]; then echo "not root, so not installed:$$missing; $(2)"; \
-else apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null || echo "could not be installed:$$missing; $(2)"; fi
+else apt-get update -qq; install="apt-get install -qq -y --no-install-recommends"; export DEBIAN_FRONTEND=noninteractive; \
+	$$install $$missing >/dev/null 2>&1 || for each in $$missing; do \
+		$$install $$each >/dev/null || echo "could not be installed: $$each; $(2)"; done; fi
 endef

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from supervisor_tree.core.spec import SupervisorSpec
 
 _EACH = 3
-"""Descriptors of a worker in the keeper: its pidfd and two log pipes."""
+"""Descriptors of a worker in the keeper: its pidfd and two log pipes; one more where it speaks sd_notify."""
 _OWN = 64
 """Descriptors for everything else, generously."""
 _PIPE_PAGES = 16
@@ -189,10 +189,13 @@ def _budget(plan: Plan) -> dict[str, Any]:
     """What the keeper will hold, and what it may (processes.md 10)."""
     import resource
 
+    from supervisor_tree.config.programs import listens
+
     workers = len(plan.paths) - 1 - len(plan.supervisors)
+    sockets = sum(listens(settings) for name, settings in plan.workers.items() if name in plan.paths)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return {
-        "descriptors": _EACH * workers + _OWN,
+        "descriptors": _EACH * workers + sockets + _OWN,
         "descriptors_limit": None if hard == resource.RLIM_INFINITY else hard,
         "pipes": 2 * workers,
         "pipes_full_size": _pipes("soft"),

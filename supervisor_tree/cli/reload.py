@@ -16,7 +16,10 @@ _COLOURS = {"keep": "dim", "live": "cyan", "restart": "yellow", "add": "green", 
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    add_names(parser, "send these workers their reload_signal; without names the tree file is read anew")
+    add_names(
+        parser,
+        "send these workers their reload_signal, or tell those that listen; without names the tree file is read anew",
+    )
     parser.add_argument("--plan", action="store_true", help="show what would happen to each child, and do nothing")
 
 

@@ -10,7 +10,7 @@ from supervisor_tree.config.plan import Plan
 from supervisor_tree.config.problems import Held, quoted
 from supervisor_tree.config.program_kinds import EnvValue, FromCommand, FromFile
 from supervisor_tree.config.settings import ProgramSettings
-from supervisor_tree.config.users import find_user
+from supervisor_tree.config.users import User, find_user
 
 _PATIENCE = 10.0
 """Seconds that a program which prints an environment value may take."""
@@ -26,10 +26,7 @@ def environment(
     """
     env: dict[str, str | None] = {}
     if settings.user is not None:
-        user = find_user(settings.user)
-        if user is None:
-            raise Held(f"there is no user {quoted(settings.user)} on this machine")
-        env.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
+        env.update(names_of(known_user(settings.user)))
     cwd = settings.cwd or plan.dir
     env.update(tree_environment(plan, cwd) if tree is None else tree)
     for name, value in plan.default_envs.get(settings.name, {}).items():
@@ -39,6 +36,19 @@ def environment(
     for name, value in settings.env.items():
         env[name] = _value(name, value, plan, cwd)
     return env
+
+
+def known_user(name: str) -> User:
+    """The user of this name or number. Raises `Held` where there is none."""
+    user = find_user(name)
+    if user is None:
+        raise Held(f"there is no user {quoted(name)} on this machine")
+    return user
+
+
+def names_of(user: User) -> dict[str, str]:
+    """What says to a program as whom it runs."""
+    return {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, "SHELL": user.shell}
 
 
 def tree_environment(plan: Plan, cwd: str) -> dict[str, str | None]:

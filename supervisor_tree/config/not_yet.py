@@ -33,6 +33,10 @@ def note_worker(loader: Loader, table: str, settings: WorkerSettings) -> None:
         if kinds:
             message = f"`{'`, `'.join(kinds)}` is not asked in `{key}`, and counts as passed"
             loader.later.append((_place(loader, table, key), message))
+    for probe in settings.health:
+        if probe.kind in TOLD and probe.then != "restart":
+            message = f'`then = "{probe.then}"` is not heeded: who is silent for longer is restarted'
+            loader.later.append((_place(loader, table, "health"), message))
     for key, message in _WORKER_KEYS.items():
         if getattr(settings, key):
             loader.later.append((_place(loader, table, key), message))

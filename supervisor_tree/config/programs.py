@@ -9,7 +9,14 @@ from typing import Any
 from msgspec import Struct
 
 from supervisor_tree.config import uses
-from supervisor_tree.config.environment import absolute, default_env, environment, tree_environment
+from supervisor_tree.config.environment import (
+    absolute,
+    default_env,
+    environment,
+    known_user,
+    names_of,
+    tree_environment,
+)
 from supervisor_tree.config.plan import Plan
 from supervisor_tree.config.problems import Held
 from supervisor_tree.config.program_kinds import FromCommand, FromFile
@@ -89,8 +96,11 @@ _BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def _python(plan: Plan, settings: WorkerSettings, tree: dict[str, str | None]) -> dict[str, Any]:
     """A Python worker: the zygote it is forked from, and what it runs."""
     import hashlib
+    import json
 
     code = plan.code.get(settings.name.partition("@")[0])
+    user = None if settings.user is None else known_user(settings.user)
+    other = user is not None or settings.group is not None
     target = settings.run if code is None else None
     if settings.use is not None:
         target = uses.target(settings.use)
@@ -98,15 +108,26 @@ def _python(plan: Plan, settings: WorkerSettings, tree: dict[str, str | None]) -
             raise Held(f'use = "{settings.use}": there is no such plug-in any more')
     interpreter = settings.python or sys.executable
     preload = list(dict.fromkeys(settings.preload))
+    # A zygote runs code that its workers' user may have written, so it has that user's rights and no others; and such
+    # a one can't raise limits or its own priority for its forks.
+    rights: dict[str, Any] = {
+        "user": settings.user,
+        "group": settings.group,
+        "nice": settings.nice if other else None,
+        "limits": settings.limits or None if other else None,
+        "inherit": settings.inherit_env if isinstance(settings.inherit_env, bool) else list(settings.inherit_env),
+    }
     # The path as written, for that makes it a virtual environment, and where it leads: another Python, another zygote.
-    same = "\0".join((interpreter, os.path.realpath(interpreter), plan.dir, *preload))
+    same = json.dumps([interpreter, os.path.realpath(interpreter), plan.dir, preload, rights])
     return {
         "zygote": {
-            "key": hashlib.sha256(same.encode(errors="surrogateescape")).hexdigest()[:12],
+            "key": hashlib.sha256(same.encode()).hexdigest()[:12],
             "argv": [interpreter, _BOOT],
             "cwd": plan.dir,
-            "env": tree,
+            "env": {**({} if user is None else names_of(user)), **tree},
             "preload": preload,
+            "uid": None if user is None else user.uid,
+            **rights,
         },
         "target": target,
         "dill": code,

@@ -23,6 +23,8 @@ Where a list is expected, one value counts as a list of one. A duration is secon
 
 *Reload* says what `ctl reload` does when the key has changed: **live**, applied as it runs; **restart**, the child is
 restarted; **tree**, only a new start of the tree applies it.
+
+All of it is read and checked; what this version does not run yet is said by `supervisor-tree check`.
 """
 
 _TABLES: tuple[tuple[str, type[Struct]], ...] = (
@@ -60,7 +62,8 @@ def reference() -> str:
 
 def _summary(struct: type[Struct]) -> str:
     text = (struct.__doc__ or "").partition("\n")[0]
-    return text.partition(": ")[2].capitalize() if text.startswith("`[") else text
+    said = text.partition(": ")[2]
+    return said[:1].upper() + said[1:] if text.startswith("`[") else text
 
 
 def _rows(options: dict[str, Field]) -> str:

@@ -276,9 +276,12 @@ class WorkerSettings(ProgramSettings, frozen=True, kw_only=True, omit_defaults=T
     health: Annotated[
         tuple[Probe, ...], Option(probes("health"), "Asked once it is ready; a failure leads to `then`.", "live")
     ] = ()
-    reload_signal: Annotated[str | None, Option(SignalName(), "Sent by `ctl reload NAME`.", "live", shared=False)] = (
-        None
-    )
+    reload_signal: Annotated[
+        str | None,
+        Option(
+            SignalName(), "Sent by `ctl reload NAME`; without it a worker that speaks is told.", "live", shared=False
+        ),
+    ] = None
     max_age: Annotated[float | None, Option(Duration(positive=True), "Planned restart after so long.", "live")] = None
     watch: Annotated[
         tuple[str, ...],

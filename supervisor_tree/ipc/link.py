@@ -79,11 +79,25 @@ class Link:
     socket is writable while `wants_write` is true), `receive` takes what is there.
     """
 
-    def __init__(self, sock: socket.socket, loads: Callable[[bytes], Any] = json.loads) -> None:
-        """``loads``: a faster reader of JSON, where there is one; it raises ValueError for what is none."""
+    def __init__(
+        self,
+        sock: socket.socket,
+        loads: Callable[[bytes], Any] = json.loads,
+        *,
+        takes_fds: bool = True,
+        largest: int = MAX_FRAME,
+    ) -> None:
+        """
+        Args:
+            loads: a faster reader of JSON, where there is one; it raises ValueError for what is none.
+            takes_fds: False: the system closes descriptors that come, and none fill up this process.
+            largest: bytes of the longest frame that is taken, and (with one read more) of what is held.
+        """
         sock.setblocking(False)
         self.sock = sock
         self._loads = loads
+        self._room = socket.CMSG_SPACE(_MAX_FDS * 4) if takes_fds else 0
+        self._largest = largest
         self._in = bytearray()
         self._fds: deque[int] = deque()
         self._out: deque[tuple[memoryview, Sequence[int]]] = deque()
@@ -140,15 +154,17 @@ class Link:
     def receive(self) -> list[tuple[Head, bytes]]:
         """Every whole frame that has arrived; empty when none has.
 
+        One that sends faster than we read gets its turn again after the others.
+
         Raises:
             LinkClosed: end of file, and no whole frame is left.
             LinkError: what arrived is no frame.
         """
         closed = False
-        while True:
+        while len(self._in) < 4 + self._largest:
             try:
                 data, ancillary, _flags, _ = self.sock.recvmsg(
-                    _RECEIVE, socket.CMSG_SPACE(_MAX_FDS * 4), getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+                    _RECEIVE, self._room, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
                 )
             except (BlockingIOError, InterruptedError):
                 break
@@ -189,7 +205,7 @@ class Link:
         buffer, at = self._in, 0
         while len(buffer) - at >= _LENGTHS.size:
             total, head_size = _LENGTHS.unpack_from(buffer, at)
-            if total > MAX_FRAME or head_size + 4 > total:
+            if total > self._largest or head_size + 4 > total:
                 raise LinkError(f"a frame of {total} bytes with a head of {head_size}")
             end = at + 4 + total
             if len(buffer) < end:

@@ -15,6 +15,7 @@ thread at a time.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import time
@@ -78,6 +79,7 @@ class Dealer:
         self._on_message = on_message
         self._stays = stays
         self._sock: socket.socket | None = None
+        self._inode: int | None = None
         self._greeted = False
         self._open_since: float | None = None
         self._in = bytearray()
@@ -132,6 +134,7 @@ class Dealer:
             self._say_again = True
         self._waiting.append(message)
         try:
+            self._still_ours()
             self._write()
         except OSError:
             self._lost()
@@ -147,6 +150,7 @@ class Dealer:
             return
         messages: list[bytes] = []
         try:
+            self._still_ours()
             self._read(messages)
             self._write()
         except (OSError, _Broken):
@@ -172,6 +176,7 @@ class Dealer:
             return False
         try:
             self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._inode = inode(self._sock.fileno())
             self._sock.setblocking(False)
             # Over before it returns, one way or the other; EAGAIN: its backlog is full.
             self._sock.connect(self._path)
@@ -181,13 +186,25 @@ class Dealer:
         self._out = _GREETING
         return True
 
+    def _still_ours(self) -> None:
+        """
+        Raises:
+            OSError: somebody has closed our socket; what has its number now is none of our business.
+        """
+        if self._sock is not None and inode(self._sock.fileno()) != self._inode:
+            raise OSError("closed by somebody else")
+
     def _lost(self) -> None:
         """Forget the connection, keep what waits, say when to try again."""
         now = time.monotonic()
         if self._open_since is not None and now - self._open_since >= LASTED:
             self._failures = 0
         if self._sock is not None:
-            self._sock.close()
+            # A program may close every descriptor that it does not know, and open others under their numbers.
+            if inode(self._sock.fileno()) == self._inode:
+                self._sock.close()
+            else:
+                self._sock.detach()
             self._sock = None
         if self._sending is not None:
             self._waiting.appendleft(self._sending)
@@ -258,6 +275,8 @@ class Dealer:
             self._say_again = False
             # Not the queue: this goes first, whatever waits.
             self._out += _frame(self._on_connect())
+        elif name == b"PING" and len(self._out) >= MAX_MESSAGE:
+            return  # it asks and asks, and reads no answer
         elif name == b"PING":
             self._out += bytes((_COMMAND, 5 + len(data[2:18]))) + b"\x04PONG" + data[2:18]
         elif name == b"ERROR" or not self.is_open:
@@ -298,6 +317,14 @@ def wait(dealer: Dealer, timeout: float | None, *readable: int) -> None:
         timeout = until_retry if timeout is None else min(timeout, until_retry)
     # Rounded up: else it would be called again and again within the last millisecond.
     poll.poll(None if timeout is None else timeout * 1000 + 1)
+
+
+def inode(fd: int) -> int | None:
+    """By which a descriptor of ours is known from another one under its number; None: it is closed."""
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return None
 
 
 def _frame(message: bytes) -> bytes:

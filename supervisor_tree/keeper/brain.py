@@ -332,8 +332,8 @@ class Brain:
 
 
 def _in_words(reason: str) -> str:
-    if reason.startswith("exited "):
-        return f"ended with exit status {reason.removeprefix('exited ')}"
-    if reason.startswith("signal "):
-        return f"was killed by {reason}"
+    if reason.startswith("exit status "):
+        return f"ended with {reason}"
+    if reason.startswith("killed by "):
+        return f"was {reason}"
     return {"killed": "was killed", "stopped": "was stopped"}.get(reason, f"was killed ({reason})")

@@ -30,6 +30,7 @@ class Effects:
             "stop": self._stop,
             "signal": self._signal,
             "forget": self._forget,
+            "hear": self._hear,
             "limits": self._limits,
             "upgrade": self._upgrade,
             "exit": self._exit,
@@ -64,7 +65,9 @@ class Effects:
         keeper = self._keeper
         name, inc = str(effect["name"]), int(effect["inc"])
         key = name, inc
-        if key in keeper.table.children or key in keeper.table.done or key in keeper.zygotes.requests or keeper.ending:
+        if keeper.ending or keeper.asked.alone:
+            return
+        if key in keeper.table.children or key in keeper.table.done or key in keeper.zygotes.requests:
             return
         if name in keeper.table.lingering:
             if name not in self._deferred:
@@ -161,6 +164,13 @@ class Effects:
         child = self._keeper.table.children.get((effect["name"], effect["inc"]))
         if child is not None and (child.end is not None or child.killed):
             self._keeper.reaper.finish(child)
+
+    def _hear(self, effect: dict[str, Any]) -> None:
+        """Tell what a worker has said by sd_notify, and then that this is all: before it is believed to be silent."""
+        child = self._keeper.table.children.get((effect["name"], effect["inc"]))
+        if child is not None and child.notify is not None:
+            child.notify.tell_all()
+        self._keeper.kept.event("heard", name=effect["name"], inc=effect["inc"])
 
     def _limits(self, effect: dict[str, Any]) -> None:
         self._keeper.logger.limit(effect["name"], effect["log"])

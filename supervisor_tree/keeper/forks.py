@@ -38,6 +38,11 @@ class Forks:
         if fork.watch is not None:
             self._keeper.loop.watch(fork.watch, lambda events: self.is_dead(child.pid))
 
+    def has(self, pid: int, zygote: Zygote) -> bool:
+        """Whether this zygote answers for it."""
+        fork = self._of.get(pid)
+        return fork is not None and fork.zygote is zygote
+
     def of(self, zygote: Zygote) -> list[int]:
         """pids of those that a zygote answers for."""
         return [pid for pid, fork in self._of.items() if fork.zygote is zygote]

@@ -20,6 +20,7 @@ WRITE = select.POLLOUT
 
 
 _MISTAKES_MOST = 100
+_MANY = 64
 
 
 class Timer:
@@ -57,6 +58,8 @@ class Loop:
         self.on_late: Callable[[float], object] = lambda seconds: None
         self.on_turn: Callable[[], object] = lambda: None
         self._pending: list[int] = []
+        self._many = _MANY
+        """Timers from which on the cancelled ones are looked for."""
         self._mistakes = 0
         self._wake_read, self._wake_write = _pipe()
         self._poller.register(self._wake_read, READ)
@@ -84,8 +87,14 @@ class Loop:
         return self.at(time.monotonic() + seconds, call)
 
     def at(self, when: float, call: Callable[[], object]) -> Timer:
+        timers = self._timers
+        if len(timers) >= self._many:
+            # Those that were cancelled would stay until they are due: ten minutes, and one for each restart.
+            timers[:] = [timer for timer in timers if timer.call is not None]
+            heapq.heapify(timers)
+            self._many = 2 * len(timers) + _MANY
         timer = Timer(when, call)
-        heapq.heappush(self._timers, timer)
+        heapq.heappush(timers, timer)
         return timer
 
     def stop(self, status: int) -> None:

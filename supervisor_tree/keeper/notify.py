@@ -124,6 +124,11 @@ class NotifySocket:
         """Read what has arrived: somebody has ended who may have said something before."""
         self._read(_QUEUE_MOST)
 
+    def tell_all(self) -> None:
+        """Report now what has arrived."""
+        self.drain()
+        self._report()
+
     def close(self) -> None:
         """What has arrived is still reported: a program may say its last word and exit at once."""
         if self._child is not None:

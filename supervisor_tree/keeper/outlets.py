@@ -53,6 +53,11 @@ class Outlets:
         """Write end of the child's standard error: the same where the two are merged."""
         return self._writes[-1]
 
+    def give_to(self, uid: int) -> None:
+        """That user may open /dev/stdout again. Where we may not give away, there is nobody else to give to."""
+        for fd in self._writes if os.geteuid() == 0 else ():
+            os.fchown(fd, uid, -1)
+
     def close_writes(self) -> None:
         """The child has them."""
         while self._writes:

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 
-from supervisor_tree.ipc.link import Link, LinkClosed, LinkError, encode
+from supervisor_tree.ipc.link import MAX_FRAME, Link, LinkClosed, LinkError, encode
 from supervisor_tree.keeper.loop import READ, WRITE
 from supervisor_tree.system import means
 
@@ -29,8 +29,9 @@ class Peer:
         make_argv: given the number of the link's descriptor in the child.
         on_frame: called for each frame, also for those found in the link after its death.
         on_end: called once, after its death was reaped and its link drained.
-        outputs: descriptors for its standard output and error; default: the keeper's own.
-        cwd: None: where the keeper was started.
+        start: starts a command that inherits these descriptors and tells its pid; default: with the keeper's own
+            folder, standard output and error.
+        largest: bytes of the longest frame that is taken from it.
         alone: a kill is for it and not for its group, in which there may be others' processes.
 
     Raises:
@@ -47,8 +48,8 @@ class Peer:
         on_frame: Frame,
         on_end: Callable[[Peer, int], None],
         *,
-        outputs: tuple[int, int] = (1, 2),
-        cwd: str | None = None,
+        start: Callable[[list[str], Sequence[int]], int] | None = None,
+        largest: int = MAX_FRAME,
         alone: bool = False,
     ) -> None:
         self._keeper = keeper
@@ -63,10 +64,11 @@ class Peer:
         self._limit: Timer | None = None
         ours, theirs = socket.socketpair()
         try:
-            argv = make_argv(theirs.fileno())
-            self.pid = keeper.spawner.start(
-                argv[0], argv, env, *outputs, cwd=cwd, pass_fds=(theirs.fileno(), *pass_fds)
-            )
+            argv, fds = make_argv(theirs.fileno()), (theirs.fileno(), *pass_fds)
+            if start is None:
+                self.pid = keeper.spawner.start(argv[0], argv, env, 1, 2, pass_fds=fds)
+            else:
+                self.pid = start(argv, fds)
         except BaseException:
             ours.close()
             raise
@@ -74,7 +76,7 @@ class Peer:
             theirs.close()
         self.start = means.process_identity(self.pid) or 0
         self.since = time.monotonic()
-        self.link: Link | None = Link(ours)
+        self.link: Link | None = Link(ours, takes_fds=False, largest=largest)
         keeper.table.others[self.pid] = self
         keeper.loop.watch(ours.fileno(), self._ready)
         self.expect_able()
@@ -87,6 +89,11 @@ class Peer:
     def wants_write(self) -> bool:
         """Something was sent that its link has not taken yet."""
         return self.link is not None and self.link.wants_write
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of it."""
+        return 0 if self.link is None else self.link.queued
 
     def send(self, head: dict[str, Any], blob: bytes = b"", fds: Sequence[int] = ()) -> None:
         """Queue a frame; to a dead peer: nothing. Never blocks."""
@@ -197,7 +204,7 @@ class Peer:
         """A frame that is JSON but no message of ours is garbage too: what can't be trusted is replaced."""
         try:
             self._on_frame(self, head, blob)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
             self.kill(f"garbage on its link: {type(error).__name__} {error}")
 
     def _hung_up(self) -> None:
@@ -220,13 +227,18 @@ class Peer:
 
 
 def describe(peer: Peer, status: int) -> str:
-    """Why it ended: ``killed``, ``stopped``, ``blocked``, ``exited N``, ``signal N`` …"""
+    """Why it ended: ``killed``, ``stopped``, ``blocked``, ``exit status N``, ``killed by SIGNAME`` …"""
     if peer.reason is not None:
         return peer.reason
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
-        return f"exited {code}"
-    return "killed" if code == -signal.SIGKILL else f"signal {-code}"
+        return f"exit status {code}"
+    if code == -signal.SIGKILL:
+        return "killed"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"  # a real-time one
 
 
 class Ladder:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from supervisor_tree.keeper.table import Key
     from supervisor_tree.keeper.zygote import Zygote
 
-_AS_IT_IS = ("cwd", "umask", "nice", "limits", "user", "group")
-"""Fields of the ``spawn`` effect that the fork itself carries out."""
+_AS_IT_IS = ("cwd", "umask", "nice", "limits")
+"""Fields of the ``spawn`` effect that the fork itself carries out. Its user and group are its zygote's."""
 
 
 class Request:
@@ -58,6 +58,9 @@ class Request:
         keeper, python = self._keeper, self.effect["python"]
         if self.outlets is None:
             self.outlets = Outlets(keeper, self.effect, self.env)
+            uid = python["zygote"].get("uid")
+            if uid is not None:
+                self.outlets.give_to(uid)
         # Copies: should the link not take them now, they stay open whatever becomes of this request.
         fds = [os.dup(self.outlets.out)]
         try:

@@ -83,8 +83,21 @@ class Spawner:
         env["SUPERVISOR_TREE_ID"] = self.tree_id
         return env
 
-    def program(self, effect: Mapping[str, Any], env: dict[str, str], out: int, err: int) -> tuple[int, int | None]:
+    def program(
+        self,
+        effect: Mapping[str, Any],
+        env: dict[str, str],
+        out: int,
+        err: int,
+        *,
+        pass_fds: Sequence[int] = (),
+        reads: Sequence[str] = (),
+    ) -> tuple[int, int | None]:
         """Start what a ``spawn`` effect describes, writing to ``out`` and ``err``.
+
+        Args:
+            pass_fds: inherited under their own numbers.
+            reads: files that its user must be able to read; asked where that is another one.
 
         Returns:
             The pid, and the descriptor on which the helper will report a failure (None: it runs already).
@@ -106,15 +119,22 @@ class Spawner:
                 soft[kind] = (value[0], value[1])
         if not helped:
             path = find_program(argv[0], env, effect.get("cwd"))
-            return self.start(
-                path, argv, env, out, err, cwd=effect.get("cwd"), umask=effect.get("umask"), soft=soft
-            ), None
-        return self._with_helper(effect, argv, env, out, err)
+            where = {"cwd": effect.get("cwd"), "umask": effect.get("umask")}
+            return self.start(path, argv, env, out, err, **where, soft=soft, pass_fds=pass_fds), None
+        return self._with_helper(effect, argv, env, out, err, pass_fds, reads)
 
     def _with_helper(
-        self, effect: Mapping[str, Any], argv: list[str], env: dict[str, str], out: int, err: int
+        self,
+        effect: Mapping[str, Any],
+        argv: list[str],
+        env: dict[str, str],
+        out: int,
+        err: int,
+        pass_fds: Sequence[int],
+        reads: Sequence[str],
     ) -> tuple[int, int]:
         wanted = {key: effect.get(key) for key in ("user", "group", "nice", "limits")}
+        wanted["reads"] = reads
         wanted["nofile"] = [self.soft, self.hard]
         wanted["drop"] = [] if "LC_CTYPE" in env else ["LC_CTYPE"]  # Python sets it in the C locale (PEP 538)
         read, write = os.pipe()
@@ -122,9 +142,8 @@ class Spawner:
         try:
             os.set_inheritable(write, True)
             command = [sys.executable, "-I", "-S", HELPER, str(write), json.dumps(wanted), *argv]
-            pid = self.start(
-                sys.executable, command, env, out, err, cwd=effect.get("cwd"), umask=effect.get("umask"), soft={}
-            )
+            where = {"cwd": effect.get("cwd"), "umask": effect.get("umask")}
+            pid = self.start(sys.executable, command, env, out, err, **where, soft={}, pass_fds=pass_fds)
         except BaseException:
             os.close(read)
             raise

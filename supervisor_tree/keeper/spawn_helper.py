@@ -25,7 +25,11 @@ def main() -> None:
     argv = sys.argv[3:]
     said: dict[str, object] = {}
     try:
-        become(json.loads(sys.argv[2]))
+        wanted = json.loads(sys.argv[2])
+        become(wanted)
+        for path in wanted["reads"]:
+            if not os.access(path, os.R_OK):
+                raise Failure(errno.EACCES, f"{path}: not readable for this user ({hindrance(path)})")
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         execute(argv)
@@ -119,10 +123,23 @@ def execute(argv: "list[str]") -> None:
 
 
 def explain(path: str) -> None:
-    if not os.path.exists(path):
-        raise Failure(errno.ENOENT, f"{path}: no such program")
+    try:
+        os.stat(path)
+    except PermissionError:
+        pass
+    except OSError:
+        raise Failure(errno.ENOENT, f"{path}: no such program") from None
     if not os.access(path, os.X_OK):
-        raise Failure(errno.EACCES, f"{path}: not executable for this user (chmod +x, or enter its folders)")
+        raise Failure(errno.EACCES, f"{path}: not executable for this user ({hindrance(path, 'chmod +x')})")
+
+
+def hindrance(path: str, mend: str = "chmod +r") -> str:
+    """What keeps this user from a file: the first folder on the way, links followed, else the file itself."""
+    for way in (os.path.abspath(path), os.path.realpath(path)):
+        for end, letter in enumerate(way):
+            if letter == "/" and end and not os.access(way[:end], os.X_OK):
+                return f"it may not enter {way[:end]}"
+    return mend
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ class Asked:
         if self.alone or self._keeper.ending:
             return
         self.alone = True
+        self._keeper.zygotes.cancel_all()
         self._keeper.brain.end(at_once=True)
         self.look()
 

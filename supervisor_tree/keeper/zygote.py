@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import time
 from collections import deque
 
 from supervisor_tree.keeper.peer import Peer, describe
+from supervisor_tree.keeper.zygote_words import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +26,10 @@ _AT_ONCE = 16
 _ROOM = "SUPERVISOR_TREE_ROOM", "-" * 300
 """A variable for the space that it takes: a fork writes its name and incarnation over it."""
 UNUSED = "no worker has needed it for a while"
+_FRAME_MOST = 1024 * 1024
+"""Bytes. Ten thousand ends told at once are half of it."""
+_UNREAD_MOST = 64 * 1024 * 1024
+"""Bytes that a zygote leaves unread: it is one that tells of ends and does not listen."""
 _LOG = {"max_size": 1024 * 1024, "keep": 1, "max_age": None, "on_full": "drop"}
 
 
@@ -30,7 +37,8 @@ class Zygote:
     """Started when it is made; `Zygotes.ended` is called when it is dead.
 
     Args:
-        spec: the ``zygote`` of a ``spawn`` effect: key, argv, cwd, env, preload.
+        spec: the ``zygote`` of a ``spawn`` effect: key, argv, cwd, env, inherit, preload; user, group, nice, limits as
+            of its workers, where they have a user or group.
 
     Raises:
         SpawnError: it could not be started.
@@ -52,18 +60,29 @@ class Zygote:
         self._module: str | None = None
         self._why: str | None = None
         self._timer: Timer | None = None
+        self._launch: int | None = None
+        """Where the spawn helper says why it could not become what was asked for."""
+        self.errno = 0
+        """Of that."""
         preload: list[str] = spec["preload"]
+        env = {**keeper.spawner.environment(spec["env"], spec.get("inherit", True)), _ROOM[0]: _ROOM[1]}
         read, write = os.pipe()
+
+        def start(argv: list[str], fds: Sequence[int]) -> int:
+            program = {**spec, "argv": argv, "limits": _raised(spec.get("limits") or {})}
+            pid, self._launch = keeper.spawner.program(program, env, write, write, pass_fds=fds, reads=spec["argv"][1:])
+            return pid
+
         try:
             self._peer = Peer(
                 keeper,
                 lambda link: [*spec["argv"], "--link", str(link), "--preload", *preload],
-                {**keeper.spawner.environment(spec["env"]), _ROOM[0]: _ROOM[1]},
+                env,
                 (),
                 self._frame,
                 self._ended,
-                outputs=(write, write),
-                cwd=spec["cwd"],
+                start=start,
+                largest=_FRAME_MOST,
                 # A fork is in the zygote's group before it has one of its own, and does not need the zygote any more.
                 alone=True,
             )
@@ -146,6 +165,8 @@ class Zygote:
 
     def reap(self, pid: int) -> None:
         self._peer.send({"t": "reap", "pid": pid})
+        if self._peer.unsent > _UNREAD_MOST:
+            self.kill("it does not read what it is told")
 
     def kill(self, why: str) -> None:
         self._peer.kill(why)
@@ -166,17 +187,18 @@ class Zygote:
         elif kind == "fork_failed":
             self._zygotes.fork_failed(self, head)
         elif kind == "importing":
-            self._import_begins(str(head["module"]))
-        elif kind == "ready":
+            self._import_begins(words(head["module"]))
+        elif kind == "ready" and not peer.able:
+            python, threads = words(head["python"]), [words(each) for each in head["threads"]]
             self._no_limit()
             peer.became_able()
             seconds = round(time.monotonic() - peer.since, 3)
-            self._event("ready", seconds=seconds, python=head["python"], threads=head["threads"])
+            self._event("ready", seconds=seconds, python=python, threads=threads)
             self._zygotes.send_next(self)
             self._look_unused()
         elif kind == "failed":
-            module = head["module"]
-            self._why = str(head["error"]) if module is None else f"preload of {module} failed: {head['error']}"
+            module, error = head["module"], words(head["error"])
+            self._why = error if module is None else f"preload of {words(module)} failed: {error}"
 
     # --- limits
 
@@ -186,7 +208,8 @@ class Zygote:
 
     def _slow(self) -> None:
         limits = self._keeper.limits
-        self._event("slow", module=self._module, seconds=limits.slow)
+        names = sorted({name for name, _ in self.queue})
+        self._event("slow", module=self._module, seconds=limits.slow, names=names)
         self._limit(limits.preload - limits.slow, self._no_import)
 
     def _no_import(self) -> None:
@@ -222,6 +245,7 @@ class Zygote:
         self._no_limit()
         if self._unused is not None:
             self._unused.cancel()
+        self._hear_helper()
         keeper = self._keeper
         for fd in self._unsent:
             os.close(fd)
@@ -236,7 +260,30 @@ class Zygote:
             self._event(what, module=None if peer.able else self._module, why=why)
         self._zygotes.ended(self, why, was_ready=peer.able)
 
+    def _hear_helper(self) -> None:
+        if self._launch is None:
+            return
+        with open(self._launch, "rb") as opened:
+            said = opened.read()
+        self._launch = None
+        if said:
+            failure = json.loads(said)
+            self.errno, self._why = failure["errno"], failure["reason"]
+
     def _event(self, what: str, **fields: Any) -> None:
         spec = self.spec
         known = {"zygote": self.key, "pid": self.pid, "interpreter": spec["argv"][0], "preload": spec["preload"]}
         self._keeper.kept.event("zygote", what=what, **known, **fields)
+
+
+def _raised(limits: dict[str, Any]) -> dict[str, list[int]]:
+    """The hard limits above ours: forks of another user could not raise them. What is below is for the forks only."""
+    raised: dict[str, list[int]] = {}
+    for name, value in limits.items():
+        kind = getattr(resource, "RLIMIT_" + name.upper(), None)
+        if kind is not None:
+            wanted = value[1] if isinstance(value, list) else value
+            soft, hard = resource.getrlimit(kind)
+            if hard != resource.RLIM_INFINITY and (wanted == resource.RLIM_INFINITY or wanted > hard):
+                raised[name] = [soft, wanted]
+    return raised

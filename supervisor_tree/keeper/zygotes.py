@@ -10,7 +10,6 @@ wait for them: they are killed, and that is reported as a crash which says so.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import time
@@ -21,6 +20,7 @@ from supervisor_tree.keeper.request import Request
 from supervisor_tree.keeper.spawn import SpawnError
 from supervisor_tree.keeper.table import Child
 from supervisor_tree.keeper.zygote import Zygote
+from supervisor_tree.keeper.zygote_words import ends, first_word, may_be_fork, number, process, words
 from supervisor_tree.system import means
 
 TYPE_CHECKING = False
@@ -108,11 +108,11 @@ class Zygotes:
             request.drop()
             self._keeper.effects.failed(request.name, request.inc, number, reason)
 
-    def _again(self, request: Request, zygote: Zygote | None, why: str) -> None:
+    def _again(self, request: Request, zygote: Zygote | None, why: str, number: int = 0) -> None:
         """The zygote that had it is dead, and nothing came of it."""
         request.close_talk()
         if zygote is None or request.tries >= _TRIES:
-            self._failed(request, 0, why)
+            self._failed(request, number, why)
         else:
             self._give(request, zygote)
 
@@ -120,24 +120,21 @@ class Zygotes:
 
     def _talked(self, request: Request, talk: int) -> None:
         try:
-            said = os.read(talk, 65536)
+            pid, start, failure = first_word(talk)
         except BlockingIOError:
             return
-        except OSError:
-            said = b""
-        if not said:
+        except (EOFError, ValueError):
             self._keeper.loop.unwatch(talk)
             if self.requests.get(request.key) is request:
                 request.close_talk()
                 if request.zygote is None:
                     self._retry(request)
             return  # Its zygote tells, and of a child that it is dead.
-        head = json.loads(said)
-        child = self._born(request, int(head["pid"]), int(head["start"]))
+        child = self._born(request, pid, start)
         if child is None:
             return
-        if not head["ok"]:
-            child.failure = {"errno": int(head["errno"]), "reason": str(head["reason"])}
+        if failure is not None:
+            child.failure = failure
             self._keeper.end_launch(child)
         elif child.asked or child.killed:
             # A kill may have come before it had a group of its own.
@@ -163,7 +160,9 @@ class Zygotes:
         if self.requests.get(request.key) is not request or request.talk is None or request.outlets is None:
             return None
         zygote = request.zygote if request.zygote is not None and request.zygote.alive else None
-        if zygote is None and not (means.orphans_come_to_us and means.process_identity(pid) == start):
+        if not self._is_fork(pid, start, zygote):
+            return None
+        if zygote is None and not means.orphans_come_to_us:
             self._kill_unborn(pid, start)
             return None
         del self.requests[request.key]
@@ -186,6 +185,13 @@ class Zygotes:
             self.send_next(zygote)
         return child
 
+    def _is_fork(self, pid: int, start: int, zygote: Zygote | None) -> bool:
+        """Whether that process may be taken for a fork: what is a worker of ours is killed by us."""
+        table = self._table
+        if pid in table.leaders or pid in table.others or pid in table.forked:
+            return False
+        return may_be_fork(pid, start, None if zygote is None else zygote.pid, self._keeper.tree_id)
+
     @staticmethod
     def _kill_unborn(pid: int, start: int) -> None:
         try:
@@ -195,6 +201,12 @@ class Zygotes:
 
     def never_goes(self, child: Child) -> None:
         """A forked child is dead, or will be, and nothing of the user's has run."""
+        if child.launch is not None and child.failure is None:
+            # Its end may be heard of sooner than its last word.
+            try:
+                child.failure = first_word(child.launch)[2]
+            except (BlockingIOError, EOFError, ValueError):
+                child.failure = None
         self._keeper.end_launch(child)
         if child.failure is None:
             if child.asked or child.killed:
@@ -205,44 +217,52 @@ class Zygotes:
     # --- what the zygote says
 
     def forked(self, zygote: Zygote, head: dict[str, Any]) -> None:
-        pid, start = int(head["pid"]), int(head["start"])
-        key = str(head["name"]), int(head["inc"])
-        request = self.requests.get(key)
+        pid, start = process(head)
+        request = self.requests.get((head["name"], head["inc"]))
         if request is not None and request.zygote is zygote:
             if request.talk is None:
                 self._failed(request, 0, _NEVER_RAN)
             else:
                 self._born(request, pid, start)
-        elif pid not in self._table.forked:
+        elif self._is_fork(pid, start, zygote):
             self._kill_unborn(pid, start)  # cancelled meanwhile
 
     def fork_failed(self, zygote: Zygote, head: dict[str, Any]) -> None:
-        request = self.requests.get((str(head["name"]), int(head["inc"])))
+        request = self.requests.get((head["name"], head["inc"]))
+        code = number(head["errno"])
         if request is not None and request.zygote is zygote:
-            reason = f"the fork was refused: {head['reason']}"
-            if head["errno"] == errno.EAGAIN:
+            reason = f"the fork was refused: {words(head['reason'])}"
+            if code == errno.EAGAIN:
                 reason = "no more processes for this user (ulimit -u, pids limit of the cgroup)"
-            self._failed(request, int(head["errno"]), reason)
+            self._failed(request, code, reason)
         self.send_next(zygote)
 
     def exited(self, zygote: Zygote, head: dict[str, Any]) -> None:
         """A worker is dead, and a zombie until the zygote hears ``reap``."""
-        pid = int(head["pid"])
+        pid, status = number(head["pid"]), number(head["status"])
         child = self._table.forked.get(pid)
         if child is not None:
-            self._keeper.reaper.seen_dead(child, int(head["status"]))
+            if not self.forks.has(pid, zygote):
+                raise ValueError("the end of another's worker")
+            if means.sees_the_dead_before_reaping and means.process_identity(pid) != child.start:
+                # The number may be anybody's, so nothing is done by it.
+                child.emptied = True
+                raise ValueError("the end of a worker that is not there")
+            self._keeper.reaper.seen_dead(child, status)
             self.forks.is_dead(pid)
         zygote.reap(pid)
 
     def reaped(self, zygote: Zygote, head: dict[str, Any]) -> None:
-        ended = []
-        for pid, cpu, maxrss in head["ends"]:
-            child = self._table.forked.pop(pid, None)
-            if child is not None:
-                self.forks.forget(pid)
-                ended.append(child)
-                if child.end is not None:
-                    child.end["cpu"], child.end["maxrss"] = cpu, maxrss
+        forked = self._table.forked
+        costs = ends(head)
+        ended = [forked[pid] for pid in costs if pid in forked]
+        if not all(child.reaped and self.forks.has(child.pid, zygote) for child in ended):
+            raise ValueError("a worker is reaped of which no end was told")
+        for child in ended:
+            del forked[child.pid]
+            self.forks.forget(child.pid)
+            if child.end is not None:
+                child.end.update(costs[child.pid])
         self._keeper.reaper.reaped_elsewhere(ended)
 
     def limits_start_again(self) -> None:
@@ -288,7 +308,7 @@ class Zygotes:
             if request.talk is None:
                 if not was_ready:
                     request.tries += 1
-                self._again(request, successor, why)
+                self._again(request, successor, why, zygote.errno)
             else:
                 # Forked or not: the other end of `talk` is closed, or speaks.
                 request.timer = self._keeper.loop.later(

@@ -298,7 +298,7 @@ def _open_control(shell: Shell) -> None:
     control = Control(shell)
     shell.control = control
     shell.request_reload = lambda: configuration.reload_by_signal(shell)
-    shell.on_ping = lambda: _bind_anew(shell)
+    shell.bind_anew = lambda: _bind_anew(shell)
     rundir.prepare(shell.run_dir, rundir.users(shell.plan))
     shell.sockets = Sockets(os.path.join(shell.run_dir, "control"), control.on_request)
     shell.heartbeats = Heartbeats(shell)
@@ -315,10 +315,10 @@ def _open_control(shell: Shell) -> None:
     shell.flush()
 
 
-def _bind_anew(shell: Shell) -> None:
-    """Cleaners of /tmp remove what nobody has touched for days: looked at with each ping of the keeper's."""
+def _bind_anew(shell: Shell) -> bool:
+    """Cleaners of /tmp remove what nobody has touched for days: looked at every few seconds, and before a verdict."""
     if shell.sockets is None or shell.heartbeats is None:
-        return
+        return False
     anew = shell.heartbeats.bind_anew()
     if not shell.sockets.bound():
         try:
@@ -326,8 +326,9 @@ def _bind_anew(shell: Shell) -> None:
             shell.sockets.bind()
         except RootError as error:
             shell.note("unreachable", None, error=str(error), mend=error.mend)
-            return
+            return anew
         files.write_run_json(shell)
         anew = True
     if anew:
         shell.note("sockets_bound_anew", None, run_dir=shell.run_dir)
+    return anew

@@ -32,7 +32,8 @@ class KeeperEvents:
             "notify": self._shell.notified.on_event,
             "asked": self._asked,
             "logger": self._of_the_logger,
-            "zygote": lambda event: self._note(f"zygote_{event['what']}", event),
+            "heard": lambda event: self._shell.hangs.heard(event["name"], event["inc"]),
+            "zygote": self._of_a_zygote,
             "upgraded": self._upgrade_ended,
             "upgrade_refused": self._upgrade_ended,
         }
@@ -50,6 +51,8 @@ class KeeperEvents:
             shell.readiness.look(event["name"], event["inc"])
 
     def _spawn_failed(self, event: Event) -> None:
+        if self._shell.table.get(event["name"], ["", 0])[1] == event["inc"]:
+            del self._shell.table[event["name"]]  # what was to become it is gone
         path = self._shell.spawning.path(event["name"], event["inc"])
         if path is not None:
             self._shell.tell(ev.SpawnFailed(path, event["inc"], event["reason"]))
@@ -81,6 +84,16 @@ class KeeperEvents:
         if sys.stderr.isatty():
             sys.stderr.write("\nsupervisor-tree: stopping, in reverse start order (once more: at once)\n")
         shell.request_shutdown("", f"signal {event['signal']}")
+
+    def _of_a_zygote(self, event: Event) -> None:
+        """Who waits for one that takes long is shown by `status`, until something else is told of it."""
+        slow = self._shell.slow
+        for name in [name for name, (zygote, _) in slow.items() if zygote == event["zygote"]]:
+            del slow[name]
+        if event["what"] == "slow":
+            text = f"waits for the preload of {event['module']}" if event["module"] else "waits for its interpreter"
+            slow.update(dict.fromkeys(event["names"], (event["zygote"], text)))
+        self._note(f"zygote_{event['what']}", event)
 
     def _of_the_logger(self, event: Event) -> None:
         """Whose output is not written is shown by `status`, and is state: the next root hears only of changes."""

@@ -104,6 +104,8 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "well_again": lambda line: f"{line['name']} is well again",
     "activity": lambda line: f"{line['name']}: {line.get('activity')}{_counts(line)}{_unsaid(line)}",
     "activities_dropped": lambda line: f"{line['name']}: {_more(line)} counted only, not written down one by one",
+    "sockets_bound_anew": lambda line: f"somebody had removed sockets in {line.get('run_dir')}: they are there again",
+    "unreachable": lambda line: f"nobody can reach the root: {line.get('error')}",
     "heartbeats_unreachable": lambda line: f"workers can't reach the root: {line.get('error')}",
     "told": lambda line: f"{line['name']} was told to {line.get('command')}{_by(line)}",
     "worker_reloading": lambda line: f"{line['name']} reads its configuration anew",
@@ -147,7 +149,7 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     ),
     "root_lost": lambda line: f"the root (pid {line.get('pid')}) was lost: {line.get('reason')}",
     "logger_restarted": lambda line: (
-        f"the logger (pid {line.get('pid')}) was replaced: it was {line.get('reason')}; no output was lost"
+        f"the logger (pid {line.get('pid')}) was replaced ({line.get('reason')}); no output was lost"
     ),
     "supervisor_begun": lambda line: f"{line['name']} began to start its children",
     "supervisor_started": lambda line: f"{line['name']} was started",
@@ -204,9 +206,13 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
         f"{_zygote(line)} has been busy with {line.get('module') or 'the start of its interpreter'} for "
         f"{duration(float(line['seconds']))}; the Python workers that need it wait"
     ),
-    "zygote_failed": lambda line: f"{_zygote(line)} could not become ready: {line.get('why')}",
+    "zygote_failed": lambda line: (
+        f"{_zygote(line)} could not become ready: {line.get('why')} (its output: logs/zygote-{line['zygote']}.log)"
+    ),
     "zygote_lost": lambda line: f"{_zygote(line)} was lost ({line.get('why')}); another one takes its place",
-    "zygote_killed": lambda line: f"{_zygote(line)} was killed: {line.get('why')}",
+    "zygote_killed": lambda line: (
+        f"{_zygote(line)} was killed: {'stopped by a signal' if line.get('why') == 'stopped' else line.get('why')}"
+    ),
     "internal_error": lambda line: f"an error of supervisor-tree itself: {line.get('error')}",
 }
 _WISHES = {"up": "start wished of", "down": "stop wished of", "hold": "hold wished of"}
@@ -328,9 +334,11 @@ def sentence(line: Line) -> str:
 def reason_of(shell: Shell, node: NodeView) -> str | None:
     """Why a child is as it is, or what is wrong with it while it runs."""
     dropping = shell.dropping.get(node.name)
+    slow = shell.slow.get(node.name) if node.status == "starting" and node.pid is None else None
     return (
         node.reason
         or shell.limits.reason(node.name)
+        or (slow[1] if slow is not None else None)
         or (f"output dropped: {dropping}" if dropping is not None else None)
         or (shell.said.of(node.name).unwell if node.pid is not None else None)
     )

@@ -59,6 +59,8 @@ _WRITE_AFTER = 0.01
 the interpreter's lock between an exit and the restart."""
 _UNWRITTEN_MOST = 100_000
 """Journal lines remembered for `why` and `events` while the disk takes none."""
+_SOCKETS_EVERY = 4.0
+"""Seconds after which it is looked again whether our sockets are there: as often as an idle root is pinged."""
 _TELL_WRITTEN = 0.5
 """Seconds within which the keeper is told what the journal has on disk when nothing else is said."""
 
@@ -105,6 +107,8 @@ class Shell:
         """Why the tree ends by itself, where this root has decided it."""
         self.dropping: dict[str, str] = {}
         """Workers whose output is being dropped at present, and why."""
+        self.slow: dict[str, tuple[str, str]] = {}
+        """Workers that wait for a zygote that takes long: its key, and with what it is busy."""
         self.blocking: dict[str, str] = {}
         """Workers whose output is not taken at present (`on_full = "block"`), and why."""
         self.on_round: list[Callable[[], bool]] = []
@@ -112,7 +116,9 @@ class Shell:
         self.request_shutdown: Callable[[str, str], None] = self._shutdown
         self.request_reload: Callable[[], None] = lambda: None
         self.on_keeper_gone: Callable[[], None] = lambda: None
-        self.on_ping: Callable[[], None] = lambda: None
+        self.bind_anew: Callable[[], bool] = lambda: False
+        """Whether somebody had removed a socket, so that we could not be reached."""
+        self._sockets_seen = 0.0
         self._commit = Commit()
         self._after: list[Callable[[], None]] = []
         self._publish: list[tuple[str, bytes]] = []
@@ -183,7 +189,12 @@ class Shell:
                 self.on_event_frame(head)
             elif kind == "ping":
                 self.keeper.link.send({"t": "pong", "n": head["n"]})
-                self.on_ping()
+                self._look_at_sockets()
+        self.flush()
+
+    def _look_at_sockets(self) -> None:
+        self._sockets_seen = self.loop.time()
+        self.bind_anew()
         self.flush()
 
     def on_event_frame(self, head: dict[str, Any]) -> None:
@@ -288,6 +299,9 @@ class Shell:
 
     def flush(self) -> None:
         """Commit what this round decided; then answer, publish and write. Nothing to say costs nothing."""
+        if self._commit and self.loop.time() - self._sockets_seen >= _SOCKETS_EVERY:
+            self._sockets_seen = self.loop.time()
+            self.loop.call_soon(self._look_at_sockets)  # a root that commits is not pinged
         commit = self._commit
         changes = self.tree.take_changes()
         commit.state.update((f"core/{key}", value) for key, value in changes)

@@ -1,6 +1,6 @@
 """Workers: programs in Python that a tree runs, hears and asks; what other people's code imports.
 
-    from supervisor_tree.workers import Worker, TickWorker     # classes to derive from
+    from supervisor_tree.workers import Worker, TickWorker, ShimWorker     # classes to derive from
     from supervisor_tree.workers import beat, activity, stopping, ready     # for plain functions, and from anywhere
     from supervisor_tree.workers import ArgsError     # to refuse arguments in one line
 

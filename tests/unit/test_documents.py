@@ -31,6 +31,14 @@ def test_what_a_document_links_to_is_there(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+def test_a_module_that_the_architecture_names_is_there() -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.(?:py|mjs))`", text))
+    assert named
+    homes = (REPOSITORY, REPOSITORY / "supervisor_tree")
+    assert [name for name in sorted(named) if not any((home / name).is_file() for home in homes)] == []
+
+
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_a_tree_that_a_document_shows_is_one(text: str, tmp_path: Path) -> None:
     file = tmp_path / "tree.toml"

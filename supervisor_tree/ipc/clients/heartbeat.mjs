@@ -280,7 +280,8 @@ class Worker {
   }
 
   /**
-   * Called when the tree asks this worker to stop; the stop signal comes, too.
+   * Called when the tree asks this worker to stop. The stop signal comes, too, and ends Node where nobody handles it:
+   * `process.on("SIGTERM", …)`.
    * @param {(grace: number | null) => void} handler `grace`: seconds until the kill, null: never
    */
   onStop(handler) {

@@ -42,7 +42,7 @@ _DOES = {
 class Explained(Struct, frozen=True):
     state: str
     """stopped, traced, frozen, disk, swapping, busy, waiting, idle (its loop is fine, nothing in it is due), unwell
-    (its own check says so), unknown"""
+    (its own check says so), unheard (it has no connection to us), unknown"""
     text: str
     pid: int | None = None
     """Of the process that it is about."""
@@ -56,8 +56,12 @@ class Case(Struct, frozen=True, kw_only=True):
     dump: Dump | None = None
     asked: bool = False
     """A dump was asked for: None says that even the signal was not handled."""
+    connected: bool = True
+    """To us, over the heartbeat channel."""
     deaf: bool = False
     """It had told that it writes one, and handles that signal no more."""
+    lost: bool = False
+    """It had told that it writes one, and the file for it is gone."""
     subject: int | None = None
     """pid of the process that matters where that is not the leader: `MAINPID`, the program of a `ShimWorker`."""
     runs_another: bool = False
@@ -213,7 +217,10 @@ def _loop_in(main: Stack) -> str | None:
 
 
 def _idle(facts: Facts, dump: Dump, case: Case) -> Explained:
-    """The loop itself is fine: whom its tasks wait for is the question."""
+    """The loop itself is fine: whom its tasks wait for is the question, if it would be heard at all."""
+    if not case.connected:
+        text = "its event loop runs, but it has no connection to the tree any more and gets none"
+        return Explained("unheard", f"{text}: has it changed its user, or closed its descriptors?", facts.pid)
     begin = "its event loop runs, but the program does not go on"
     told = [(task, frame) for task in dump.tasks if (frame := task.culprit()) is not None and frame.is_users]
     locked = [pair for pair in told if _waits_for_a_lock(pair[0])]
@@ -276,6 +283,8 @@ def _from_the_system(facts: Facts, case: Case) -> Explained:
     silent = ""
     if case.asked and facts is case.facts[0]:
         silent = " (no stacks: it did not even handle the signal that asks for them)"
+    elif case.lost and facts is case.facts[0]:
+        silent = " (no stacks: somebody has removed the file for them from the run directory)"
     elif case.deaf and facts is case.facts[0]:
         silent = f" (no stacks: it gave up the handler of the signal that asks for them, and is {_command(facts)} now)"
     if facts.busy or any(thread.busy for thread in facts.threads):

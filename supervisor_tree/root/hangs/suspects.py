@@ -38,6 +38,8 @@ _IN_LINE = 64
 """… and those that wait for it at most. Where more fall silent at once, they are ended with what is known already."""
 _EVENT = {"start": "not_ready"}
 """How the journal calls what is no hang but looked into alike."""
+_BY_THE_KEEPER = {"notify", "goodbye", "start"}
+"""What the end of these silences is told by: sd_notify, or an end."""
 _STACK = 20
 """Frames in the journal."""
 _MOMENT = 2.0
@@ -73,6 +75,8 @@ class Hangs:
         self._aside = Aside(shell.loop, 4 * _AT_ONCE)
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._under_suspicion: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._asked: dict[tuple[str, int], asyncio.Event] = {}
+        """Of whom the keeper was asked what it has heard, by name and incarnation."""
 
     def suspect(self, path: str, incarnation: int, kind: beating.Kind, silent: float, limit: float) -> None:
         """This incarnation has been silent for longer than its limit (both in seconds)."""
@@ -108,14 +112,36 @@ class Hangs:
 
     def ended(self, name: str, incarnation: int) -> None:
         """That worker is gone: so is what it may have left for us."""
+        self.heard(name, incarnation)
         settings = self._shell.spawning.settings(name)
         if settings is not None and (settings.run or settings.use):
             with contextlib.suppress(OSError):
                 os.unlink(self._dump_file(name, incarnation))
 
+    def heard(self, name: str, incarnation: int) -> None:
+        """The keeper has told all that it had heard of this worker."""
+        asked = self._asked.pop((name, incarnation), None)
+        if asked is not None:
+            asked.set()
+
+    async def _ask_the_keeper(self, one: Suspect) -> None:
+        """What comes by way of the keeper is not there while that is stopped (^Z) or has not had its turn: wait for it.
+        Without it nobody could be ended either."""
+        asked = self._asked.setdefault((one.name, one.incarnation), asyncio.Event())
+        self._shell.effect("hear", name=one.name, inc=one.incarnation)
+        self._shell.flush()
+        await asked.wait()
+
     async def _look_into(self, one: Suspect, others: int) -> None:
         shell = self._shell
         try:
+            if one.kind in _BY_THE_KEEPER:
+                await self._ask_the_keeper(one)
+                if one.kind != "start" and shell.loop.time() - one.since > beating.LATE:
+                    shell.beating.reached_anew()
+                    return
+                if not self._stays(one):
+                    return
             if others >= _IN_LINE:
                 why = f"it was not looked at closely: {others} others had fallen silent, too"
                 self._end(one, explaining.Explained("unknown", why), None, None)
@@ -216,7 +242,9 @@ class Hangs:
             facts=seen,
             dump=dump,
             asked=expected is not None,
+            connected=one.kind != "heartbeat" or words.connected,
             deaf=words.dump is not None and not may_be_asked,
+            lost=words.dump is not None and may_be_asked and expected is None,
             subject=one.pid if one.pid != one.leader else None,
             runs_another=dump.shows_a_shim if dump is not None else self._is_shim(one.name),
             peers=peers,

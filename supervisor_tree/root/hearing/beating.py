@@ -121,6 +121,10 @@ class Beating:
         """After a root's death: all limits begin now, and each worker has the time to find our socket."""
         for path in self._shell.directory.workers_below("root"):
             self.watch(path, self._shell.tree.nodes[path].incarnation)
+        self.reached_anew()
+
+    def reached_anew(self) -> None:
+        """Our socket was not there for a while, and is now."""
         self._silence.anew(self._shell.loop.time() + RECONNECT)
 
     # Signs of life
@@ -132,6 +136,10 @@ class Beating:
     def heard_at(self, name: str, incarnation: int, kind: Kind) -> float | None:
         """When the last sign of life was given; None: none is expected any more."""
         return self._silence.heard(Limit(name, incarnation, kind))
+
+    def watches(self, name: str) -> bool:
+        """Whether signs of life of this worker are awaited, as its `health` says."""
+        return any(limit.kind in ("heartbeat", "notify") for limit in self._limits.get(name, ()))
 
     def silence(self, name: str) -> dict[str, dict[str, float]]:
         """Of each kind that is watched of a worker: seconds since the last sign of life, and the limit."""
@@ -174,7 +182,10 @@ class Beating:
             shell.hear_all()
         if late:
             self._silence.anew(shell.loop.time())
-        for overdue in self._silence.overdue(now):
+        found = self._silence.overdue(now)
+        if found and shell.bind_anew():
+            found = []  # they could not reach us
+        for overdue in found:
             try:
                 self._judge(overdue)
             except Exception as error:

@@ -125,6 +125,7 @@ class Heartbeats:
         for peer in list(self._of.values()):
             self._forget(peer)
         self.bind()
+        self._shell.beating.reached_anew()
         return True
 
     def replan(self) -> None:
@@ -180,7 +181,8 @@ class Heartbeats:
                 self._decided = True
             if message.status is not None:
                 words.status = _line(message.status) or None
-                words.detail, words.fields = message.detail, message.fields
+                words.detail = None if message.detail is None else _line(message.detail)
+                words.fields = message.fields
             elif message.fields:
                 words.fields = message.fields
             return

@@ -77,7 +77,7 @@ def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]
         "reason": reason_of(shell, view),
         "next_attempt": clock.text(view.next_attempt),
         "ready": view.ready,
-        "health": _health(view),
+        "health": _health(shell, view),
         "status": shell.said.of(view.name).status if view.pid is not None else None,
         "cpu": cpu,
         "memory": memory,
@@ -101,9 +101,10 @@ def _since(shell: Shell, view: NodeView, clock: Clock) -> str | None:
     return clock.text(view.since or shell.tree.root.since)
 
 
-def _health(view: NodeView) -> str | None:
+def _health(shell: Shell, view: NodeView) -> str | None:
+    """None: nothing is asked of it (yet). One whose beats are awaited is healthy until their limit is over."""
     if view.healthy is None:
-        return None
+        return "healthy" if shell.beating.watches(view.name) else None
     return "healthy" if view.healthy else "unhealthy"
 
 

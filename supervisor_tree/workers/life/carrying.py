@@ -128,15 +128,20 @@ class ThreadCarrier:
         self._todo: deque[tuple[Message, bool]] = deque()
         self._dealer: Dealer | None = None
         self._wake = self._written = -1
+        self._inodes: tuple[int | None, int | None] = (None, None)
         self._linger: float | None = None
         self._thread = threading.Thread(target=self._carry, name="supervisor-tree", daemon=True)
 
     def carry(self, dealer: Dealer) -> None:
         self._dealer = dealer
+        self._open()
+        self._thread.start()
+
+    def _open(self) -> None:
         self._wake, self._written = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._written, False)
-        self._thread.start()
+        self._inodes = zmtp.inode(self._wake), zmtp.inode(self._written)
 
     def send(self, message: Message, now: bool = False) -> None:
         if self._dealer is not None:
@@ -158,6 +163,8 @@ class ThreadCarrier:
             os.close(self._written)
 
     def _rouse(self) -> None:
+        if zmtp.inode(self._written) != self._inodes[1]:
+            return  # the program has closed it: the thread has noticed, and this number may be a file of its own
         with contextlib.suppress(BlockingIOError):  # full: it is awake already
             os.write(self._written, b".")
 
@@ -176,6 +183,9 @@ class ThreadCarrier:
                 break
             dealer.pump()
             zmtp.wait(dealer, None, self._wake)
+            if zmtp.inode(self._wake) != self._inodes[0]:
+                self._open()
+                continue
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake, 4096)
         _drain(dealer, self._linger or 0.0)

@@ -110,10 +110,13 @@ class Channel:
         self._say(encode("reply", id=id_, ok=ok, result=result, error=error))
 
     def goodbye(self, reason: str) -> None:
-        """It is on its way out. Said once, and only if somebody hears it: an end is seen without it."""
+        """It is on its way out. Said once to each root, and only if that hears it: an end is seen without it."""
         if self._goodbye is None:
             self._goodbye = reason
-            self._say(encode("goodbye", reason=reason), now=True)
+            self._say_goodbye(reason)
+
+    def _say_goodbye(self, reason: str) -> None:
+        self._say(encode("goodbye", reason=reason), now=True)
 
     def _say_aged(self, kind: str, values: dict[str, Any]) -> None:
         if self._carrier is not None and self.leads_somewhere:
@@ -149,6 +152,9 @@ class Channel:
             return
         if kind == "welcome":
             self._ears.welcomed(_seconds(message.get("limit")))
+            if self._goodbye is not None:
+                # This root may be a new one, which waits for beats that will not come.
+                self._say_goodbye(self._goodbye)
         elif kind == "who":
             self.hello()
         elif kind == "refused":

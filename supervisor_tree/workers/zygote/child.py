@@ -95,7 +95,8 @@ class Child:
                 raise Failure(error.errno or 0, f"cwd {cwd}: {error.strerror}") from None
         if order["umask"] is not None:
             os.umask(order["umask"])
-        become({"drop": (), **{key: order[key] for key in ("nofile", "limits", "nice", "user", "group")}})
+        # Its user and group are the zygote's.
+        become({"drop": (), "user": None, "group": None, **{key: order[key] for key in ("nofile", "limits", "nice")}})
 
     def _say(self, said: dict[str, Any]) -> None:
         pid = os.getpid()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -31,7 +32,15 @@ class _Popen(popen_fork.Popen):
     """A fork whose zombie stays until `Fork.reap`: the number is the worker's as long as the keeper needs it."""
 
     def _launch(self, process_obj: process.BaseProcess) -> None:
-        super()._launch(process_obj)  # type: ignore[misc]
+        before = _descriptors()
+        try:
+            super()._launch(process_obj)  # type: ignore[misc]
+        except OSError:
+            # Its pipes: multiprocess expects a program to end of that.
+            for fd in _descriptors() - before:
+                with contextlib.suppress(OSError):  # the one by which they were listed
+                    os.close(fd)
+            raise
         # Two descriptors a worker, which tell of a death no sooner than SIGCHLD does.
         self.close()
 
@@ -84,6 +93,10 @@ class Fork(ForkProcess):
         popen = self._popen  # type: ignore[attr-defined]
         popen.returncode = code
         self.join()
+
+
+def _descriptors() -> set[int]:
+    return set(map(int, os.listdir("/dev/fd")))
 
 
 def flush() -> None:

@@ -62,7 +62,7 @@ def test_ready_status_activity(tree: MakeTree) -> None:
     assert t.child("a")["status"] == "warming up"
     words = ("--activity", "POST", "id=12", "text=12 things", 'more={"a":[1]}')
     assert beat(*words, environ=environ)[:2] == (0, "")
-    (line,) = t.events("activity", "a")
+    (line,) = eventually(lambda: t.events("activity", "a"), "what it did is told")
     assert line["activity"] == "POST"
     assert line["fields"] == {"id": 12, "text": "12 things", "more": {"a": [1]}}
     said = t.ask("describe", names=["a"])[0]["said"]

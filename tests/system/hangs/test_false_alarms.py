@@ -123,3 +123,42 @@ def test_a_stop_that_was_asked_for_meanwhile(tree: MakeTree) -> None:
     assert one.child("w")["state"] == "stopped"
     assert time.monotonic() - began < 5
     assert [line["event"] for line in hangs(one)] == []
+
+
+NOTIFIES = """
+    import os, socket, time
+    tell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    tell.connect(os.environ["NOTIFY_SOCKET"])
+    tell.send(b"READY=1")
+    while True:
+        tell.send(b"WATCHDOG=1")
+        time.sleep(0.2)
+"""
+
+
+def test_the_keeper_is_stopped(tree: MakeTree) -> None:
+    """^Z in its terminal: what workers say by sd_notify lies there, and nobody is silent."""
+    one = tree(
+        """
+        [workers.w]
+        command = "${tree.python} app.py"
+        ready = { notify = true }
+        health = { notify = "1s" }
+        """,
+        start=False,
+    )
+    (one.dir / "app.py").write_text(textwrap.dedent(NOTIFIES))
+    one.start()
+    one.wait("w")
+    pid = one.pids()["w"]
+    keeper = int(one.run_json()["keeper"])
+    os.kill(keeper, signal.SIGSTOP)
+    threading.Event().wait(3.5)
+    os.kill(keeper, signal.SIGCONT)
+    threading.Event().wait(1.5)
+    assert hangs(one) == []
+    assert one.pids()["w"] == pid
+    os.kill(pid, signal.SIGSTOP)
+    one.wait_until("w", pid=lambda now: now not in (None, pid), restarts=1)
+    [line] = hangs(one)
+    assert "it is stopped by a signal" in line["explanation"]

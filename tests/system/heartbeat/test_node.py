@@ -69,7 +69,7 @@ def test_ready_opens_the_gate_and_what_it_says_is_shown(tree: MakeTree, node: st
     t.wait("a", "b")
     (t.dir / "work").touch()
     t.wait_until("a", status="1 done")
-    (activity,) = t.events("activity", "a")
+    (activity,) = eventually(lambda: t.events("activity", "a"), "what it did is told")
     assert (activity["activity"], activity["fields"]) == ("WORK", {"done": 1})
     said = t.ask("describe", names=["a"])[0]["said"]
     assert (said["connected"], said["fields"]) == (True, {"done": 1})

@@ -31,6 +31,7 @@ class Root:
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(TIMEOUT)
         self.pid = int.from_bytes(sock.recv(4), "big")
+        self._sock = sock
         self.link = Link(sock)
         self._frames: list[tuple[dict[str, Any], bytes]] = []
         self.closed = False
@@ -50,6 +51,10 @@ class Root:
             except LinkClosed:
                 self.closed = True
         return self._frames.pop(0)
+
+    def leave(self) -> None:
+        """The relay ends."""
+        self._sock.shutdown(socket.SHUT_WR)
 
     def quiet(self, seconds: float) -> list[dict[str, Any]]:
         """What arrives within that time (pings aside)."""
@@ -313,7 +318,16 @@ class Brain:
     # --- ending
 
     def exit(self, status: int = 0, timeout: float = TIMEOUT) -> int:
+        """Ask for the end, and end with the link, as a root does; the keeper's exit status."""
         self.commit({"op": "exit", "status": status})
+        end = time.monotonic() + timeout
+        while (frame := self.root.next(max(0.01, end - time.monotonic()))) is not None:
+            head, self.blob = frame
+            if head["t"] == "ping":
+                self.send({"t": "pong", "n": head["n"]})
+            elif head["t"] == "event":
+                self._note(head)
+        self.root.leave()
         return self.ended(timeout)
 
     def ended(self, timeout: float = TIMEOUT) -> int:

@@ -41,7 +41,8 @@ def main() -> int:
             data = test.recv(65536)
             if not data:
                 return 3
-            link.sendall(data)
+            if link in waiting:
+                link.sendall(data)
         if link in ready:
             try:
                 data, ancillary, _, _ = link.recvmsg(65536, socket.CMSG_SPACE(64))
@@ -49,10 +50,9 @@ def main() -> int:
                 data, ancillary = b"", []
             kept += ancillary
             if not data:
-                # End of file proves nothing: wait for the keeper's death, or for its kill.
+                # End of file proves nothing: wait for the test, for the keeper's death, or for its kill.
                 waiting.remove(link)
-                test.close()
-                waiting.remove(test)
+                test.shutdown(socket.SHUT_WR)
                 continue
             try:
                 test.sendall(data)

@@ -544,3 +544,32 @@ def test_a_worker_of_another_user_is_explained_alike(tree: MakeTree) -> None:
         assert f"{marked(one, 'class Sleeps(')}run (`time.sleep(1000)" in found.line["explanation"]
         left = [each.name for each in one.run_dir.glob("u-*/dump-*")]
         assert left == ["dump-w-2"]
+
+
+DROPS = """
+    import os
+    from supervisor_tree import Worker
+
+    class Drops(Worker):
+        async def run(self):
+            if not os.path.exists("dropped"):
+                open("dropped", "w").close()
+                os.setuid(65534)
+            await self.stopping.wait()
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
+def test_one_that_gave_up_its_rights_and_lost_its_connection_says_so(tree: MakeTree) -> None:
+    one = written(tree, "Drops")
+    (one.dir / "app.py").write_text(textwrap.dedent(DROPS))
+    one.start()
+    one.wait("w")
+    eventually((one.dir / "dropped").exists, "it is nobody")
+    root = one.root_pid()
+    one.kill(root)
+    one.wait_new_root(root)
+    found = replaced(one)
+    assert found.line["state"] == "unheard"
+    assert "it has no connection to the tree any more and gets none: has it changed its user" in found.reason

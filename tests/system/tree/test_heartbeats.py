@@ -24,7 +24,7 @@ from supervisor_tree.ipc import zmtp
 from tests.conftest import MakeTree
 from tests.support.asking import Refused
 from tests.support.processes import lives
-from tests.support.tree import Tree
+from tests.support.tree import REPOSITORY, Tree
 from tests.support.waiting import eventually
 
 PROGRAM = Path(__file__).resolve().parents[2] / "support" / "speaking.py"
@@ -75,10 +75,13 @@ def test_ready_opens_the_gate_of_those_who_need_it(tree: MakeTree) -> None:
     t = started(tree, one("", '[workers.b]\n    command = "sleep 1000"\n    needs = { a = "ready" }'), "a")
     eventually(lambda: heard(t, "a", "welcome"), "it was made welcome")
     assert t.child("a")["state"] == "starting"
+    assert t.child("a")["health"] is None  # asked only after ready
     assert t.child("b")["state"] == "waiting"
     tell(t, "a", "ready", "every=0.2", "beat=all is well")
     t.wait("a", "b")
     assert t.wait_until("a", status="all is well", restarts=0)["ready"] is True
+    assert t.child("a")["health"] == "healthy"
+    assert t.child("b")["health"] is None  # nothing is asked of it
     (described,) = t.ask("describe", names=["a"])
     said = described["said"]
     assert said["connected"] is True
@@ -324,6 +327,43 @@ def test_removed_sockets_are_bound_anew_and_found(tree: MakeTree) -> None:
     eventually(lambda: len(heard(t, "a", "welcome")) == 2, "it is made welcome again")
     assert t.child("a")["restarts"] == 0
 
+
+@pytest.mark.slow
+def test_nobody_is_hung_who_can_not_reach_a_removed_socket(tree: MakeTree) -> None:
+    """Of a worker whose beats come each by a connection of its own, in a tree that is too busy to be pinged."""
+    t = tree(
+        f"""
+        [workers.a]
+        command = "{sys.executable} beating.py"
+        ready = {{ heartbeat = true }}
+        health = {{ heartbeat = "4s" }}
+        [workers.busy]
+        command = "sleep 0.3"
+        backoff = "100ms"
+        [tree]
+        intensity = 1000
+        """,
+        start=False,
+        environ={"PYTHONPATH": str(REPOSITORY)},
+    )
+    (t.dir / "beating.py").write_text(BEATS_AGAIN_AND_AGAIN)
+    t.start()
+    t.wait("a")
+    shutil.rmtree(t.run_dir)
+    eventually(lambda: t.journal("sockets_bound_anew"), "bound anew", 10)
+    began = t.child("busy")["restarts"]
+    t.wait_until("busy", restarts=lambda count: count > began + 12)
+    assert not t.events("hung")
+    assert t.child("a")["restarts"] == 0
+    assert t.stop() == 0
+
+
+BEATS_AGAIN_AND_AGAIN = """
+import subprocess, sys, time
+while True:
+    subprocess.run([sys.executable, "-m", "supervisor_tree", "beat", "--ready"])
+    time.sleep(0.5)
+"""
 
 SPEAKS_ALONE = """
 import json, os, select

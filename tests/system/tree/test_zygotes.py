@@ -31,9 +31,10 @@ run = "app:main"
 """
 
 
-def start(tree: MakeTree, text: str) -> Tree:
+def start(tree: MakeTree, text: str, long: str = "") -> Tree:
     one = tree(text, start=False)
     (one.dir / "app.py").write_text(APP)
+    (one.dir / "long.py").write_text(long)
     return one.start()
 
 
@@ -81,6 +82,18 @@ def test_without_a_subreaper_it_is_restarted_and_said(tree: MakeTree) -> None:
     assert "its zygote died" in t.events("child_exited", "a")[-1]["exit"]
     assert not lives(before["a"])
     assert t.pids()["b"] == before["b"]
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_long_preload_is_told(tree: MakeTree) -> None:
+    t = start(tree, TWO.replace('"json"', '"json", "long"'), "import time; time.sleep(13)")
+    t.wait("b")
+    waits = "waits for the preload of long"
+    t.wait_until("a", state="starting", reason=waits, timeout=12)
+    assert f": {waits}" in t.ctl("why", "a")
+    assert "has been busy with long for 10 s" in t.ctl("why", "a")
+    t.wait_until("a", state="running", reason=None)
+    assert t.stop() == 0
 
 
 def test_a_preload_that_fails_is_said_and_blocks_nothing(tree: MakeTree) -> None:

@@ -57,7 +57,7 @@ def test_what_can_not_even_be_written_down(tmp_path: Path) -> None:
         Child("a", command="x"),
         Child("a", command="y"),
         Child("b", run=3),  # type: ignore[arg-type]
-        Child("c", command="x", args={"lock": threading.Lock}),
+        Child("c", command="x", args={"number": complex(1, 2)}),
         Child("class", run=threading.Thread),
         Supervisor([]),
         Supervisor([Child("d", command="x"), "e"], name="s", state_dir="x", dir="/"),  # type: ignore[list-item]
@@ -67,7 +67,7 @@ def test_what_can_not_even_be_written_down(tmp_path: Path) -> None:
         "Supervisor: restart: is for a supervisor inside the tree, not for the tree itself",
         "Child 'a': is there twice: names are unique in a tree",
         "Child 'b': run: must be a function, a Worker class or \"module:attribute\", not 3",
-        "Child 'c': args: can't be written down: <built-in function allocate_lock> is neither text, number, list nor table",
+        "Child 'c': args: can't be written down: (1+2j) is neither text, number, list nor table",
         "Child 'class': run: must be a function, a Worker class or \"module:attribute\", not <class 'threading.Thread'>",
         "Supervisor: a supervisor inside it has no name: give it one, Supervisor([…], name=…)",
         "Supervisor 's': dir: is for the whole tree: give it to the outermost Supervisor",

@@ -43,7 +43,7 @@ def test_a_supervisor_takes_every_key_of_the_tree_and_of_a_supervisor_and_no_oth
 
 @pytest.mark.parametrize("what", [Child, Supervisor])
 def test_every_argument_is_documented(what: type) -> None:
-    documented = re.findall(r"^        (\w+): ", what.__doc__ or "", re.MULTILINE)
+    documented = re.findall(r"^    (\w+): ", inspect.getdoc(what) or "", re.MULTILINE)
     assert documented == list(parameters(what))
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,12 @@ def test_the_fields_of_the_spawn_effect(good: Good, tmp_path: Path) -> None:
         "cwd": str(tmp_path),
         "env": {"A": "tree", "B": "default", "PYTHONPATH": None},
         "preload": ["numpy", "pandas.core"],
+        "uid": None,
+        "user": None,
+        "group": None,
+        "nice": None,
+        "limits": None,
+        "inherit": True,
     }
     msgspec.json.encode(spawn)
 
@@ -82,7 +89,7 @@ def test_one_zygote_for_each_interpreter_and_preload(good: Good, tmp_path: Path)
         run = "m:a"
         [workers.b]
         use = "shim"
-        user = "root"
+        nice = 3
         cwd = "/"
         env = { X = "y" }
         [workers.c]
@@ -104,6 +111,23 @@ def test_one_zygote_for_each_interpreter_and_preload(good: Good, tmp_path: Path)
     (tmp_path / "two").unlink()
     (tmp_path / "two").symlink_to("/bin/sh")
     assert zygote(plan, "e") != keys[4]
+
+
+def test_a_zygote_has_the_rights_and_the_environment_of_its_workers(good: Good) -> None:
+    me = pwd.getpwuid(os.geteuid())
+    more = ["", f"user = {me.pw_name!r}", "inherit_env = ['PATH']", "nice = 3", f"user = {me.pw_name!r}\nnice = 3"]
+    tables = [f"[workers.{name}]\nrun = 'm:f'\n{each}\n" for name, each in zip("abcde", more, strict=True)]
+    plan = good("[defaults]\nenv = { HOME = 'here' }\n" + "".join(tables))
+    assert len({zygote(plan, name) for name in "abcde"}) == 4
+    assert zygote(plan, "a") == zygote(plan, "d")
+    python = config.program(plan, "e").python
+    assert python is not None
+    spec = python["zygote"]
+    assert (spec["user"], spec["uid"], spec["nice"]) == (me.pw_name, me.pw_uid, 3)
+    assert (spec["env"]["USER"], spec["env"]["HOME"]) == (me.pw_name, "here")
+    python = config.program(plan, "c").python
+    assert python is not None
+    assert python["zygote"]["inherit"] == ["PATH"]
 
 
 def test_an_interpreter_is_a_path_under_the_trees_folder(good: Good, tmp_path: Path) -> None:
@@ -168,11 +192,15 @@ def test_heartbeat_and_notify_are_run(good: Good) -> None:
         health = [{ notify = "30s" }, { tcp = "h:1" }]
         [workers.c]
         use = "chrome-cdp"
+        [workers.d]
+        run = "m:f"
+        health = { heartbeat = "90s", then = "alert" }
         """
     )
     assert [str(problem).partition(": ")[2] for problem in plan.not_yet] == [
         "workers.b.health: not yet: `tcp` is not asked in `health`, and counts as passed",
         'workers.c.use: not yet: "chrome-cdp" is not run: this worker stays held',
+        'workers.d.health: not yet: `then = "alert"` is not heeded: who is silent for longer is restarted',
     ]
     assert list(plan.held) == ["c"]
     assert config.program(plan, "b").notify

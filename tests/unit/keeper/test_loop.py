@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 
-from supervisor_tree.keeper.loop import WRITE, Loop
+from supervisor_tree.keeper.loop import WRITE, Loop, Timer
 
 
 @pytest.fixture
@@ -28,6 +29,17 @@ def test_timers(loop: Loop) -> None:
     loop.later(0.03, lambda: loop.stop(7))
     assert loop.run() == 7
     assert said == ["first", "second"]
+
+
+def test_cancelled_timers_are_let_go_of(loop: Loop) -> None:
+    said: list[str] = []
+    loop.later(0.02, lambda: said.append("kept"))
+    for _ in range(10_000):
+        loop.later(600, str).cancel()
+    assert sum(isinstance(each, Timer) for each in gc.get_objects()) < 200
+    loop.later(0.03, lambda: loop.stop(0))
+    loop.run()
+    assert said == ["kept"]
 
 
 def test_a_late_loop_says_so_first(loop: Loop) -> None:

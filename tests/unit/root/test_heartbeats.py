@@ -313,6 +313,29 @@ def test_activities_are_journaled_at_a_bounded_rate(
     asyncio.run(life())
 
 
+def test_what_a_line_of_the_journal_has_told_is_not_told_again(
+    tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities, "_RATE", (1.0, 10.0))
+    monkeypatch.setattr(activities, "_SAY_DROPPED", 0.3)
+
+    async def life() -> None:
+        async with channel(tmp_path, run_dir) as one:
+            a = one.connect()
+            await a.welcome()
+            for seq in range(3):
+                a.say(type="activity", seq=seq, age=0, name="POST_SUCCESS", fields={"n": seq})
+            await until(lambda: one.shell.dropped().get("activities") == 2, "two were counted only")
+            await asyncio.sleep(0.15)
+            a.say(type="activity", seq=3, age=0, name="POST_SUCCESS", fields={"n": 3})
+            await until(lambda: len(one.tree.noted("activity")) == 2, "the next is a line again")
+            assert one.tree.noted("activity")[-1]["dropped"] == 2
+            await asyncio.sleep(0.4)
+            assert one.tree.noted("activities_dropped") == []
+
+    asyncio.run(life())
+
+
 def test_commands(tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def life() -> None:
         async with channel(tmp_path, run_dir) as one:

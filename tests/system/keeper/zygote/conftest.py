@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,13 +38,19 @@ class Python:
         **more: Any,
     ) -> dict[str, Any]:
         """A spawn effect."""
+        rights = {each: more.get(each) for each in ("user", "group") if more.get(each) is not None}
+        if rights:
+            rights |= {each: more[each] for each in ("nice", "limits", "inherit") if each in more}
         zygote = {
-            "key": key or "-".join(("z", *preload)),
+            "key": key or "-".join(("z", *preload, *map(str, rights.values()))),
             "argv": [interpreter, str(BOOT)],
             "cwd": str(self.brain.folder),
             "env": {"PYTHONPATH": str(HERE), "KEPT": "zygote's"},
             "preload": ["plain", *preload],
+            **rights,
         }
+        if "user" in more:
+            zygote["uid"] = uid(more["user"])
         python = {"zygote": zygote, "target": target and f"targets:{target}", "dill": dill, "args": args or {}}
         effect = self.brain.spec(name, python=python, **more)
         effect["env"] = {"PYTHONPATH": str(HERE), **effect["env"]}
@@ -61,6 +68,15 @@ class Python:
     def zygote(self, key: str = "z") -> int:
         """pid of the newest zygote of that key, once it is ready."""
         return int(self.brain.event("zygote", what="ready", zygote=key)["pid"])
+
+
+def uid(user: str) -> int | None:
+    if user.isdigit():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def tell(file: str = "told") -> None:
         "nice": os.getpriority(os.PRIO_PROCESS, 0),
         "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),
         "path": sys.path,
+        "python": "{}.{}".format(*sys.version_info),
         "session": os.getsid(0) == os.getpid(),
         "threads": len(os.listdir("/proc/self/task")),
         "uid": os.getuid(),

@@ -75,35 +75,10 @@ def test_settings(python: Python, tmp_path: Path) -> None:
     assert (told["cwd"], told["umask"], told["nice"]) == (str(python.brain.folder), os.umask(os.umask(0o022)), 0)
 
 
-@pytest.mark.root
-def test_user_and_group(python: Python) -> None:
-    import grp
-    import pwd
-
-    python.brain.folder.chmod(0o777)
-    for folder in python.brain.folder.parents:
-        if folder.stat().st_mode & 0o007 == 0:
-            folder.chmod(folder.stat().st_mode | 0o005)
-    python.start("a", "tell", user="daemon")
-    told = python.told()
-    entry = pwd.getpwnam("daemon")
-    assert (told["uid"], told["gid"]) == (entry.pw_uid, entry.pw_gid)
-    assert set(told["groups"]) == set(os.getgrouplist("daemon", entry.pw_gid))
-    (python.brain.folder / "told").unlink()
-    python.start("b", "tell", user="65534", group="daemon")
-    told = python.told()
-    assert (told["uid"], told["gid"]) == (65534, grp.getgrnam("daemon").gr_gid)
-    # A kill reaches it, and its end is told.
-    python.brain.stop("a", grace=0)
-    assert python.brain.event("exited", name="a")["signal"] == signal.SIGKILL
-
-
 @pytest.mark.parametrize(
     ("more", "number", "said"),
     [
         ({"cwd": "/no/such/place"}, errno.ENOENT, "cwd /no/such/place: No such file"),
-        ({"user": "nobody-x"}, errno.ENOENT, "user nobody-x: there is no such user"),
-        ({"group": "no-such"}, errno.ENOENT, "group no-such: there is no such group"),
         ({"limits": {"no": 1}}, errno.EINVAL, "limits: this system knows no limit no"),
         ({"interpreter": "/no/such/python"}, errno.ENOENT, "/no/such/python: no such program"),
     ],

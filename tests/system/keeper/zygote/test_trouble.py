@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -28,8 +27,8 @@ def module(brain: Brain, name: str, text: str) -> str:
         ("1 / 0", "preload of broken failed: ZeroDivisionError: division by zero"),
         ("def f(:", "preload of broken failed: SyntaxError"),
         ("raise SystemExit(3)", "preload of broken failed: SystemExit: 3"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "preload of broken crashed: signal 11"),
-        ("import os; os._exit(4)", "preload of broken crashed: exited 4"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "preload of broken crashed: killed by SIGSEGV"),
+        ("import os; os._exit(4)", "preload of broken crashed: exit status 4"),
     ],
 )
 def test_a_preload_that_fails(python: Python, text: str, said: str) -> None:
@@ -51,8 +50,8 @@ def test_a_preload_that_hangs(make: MakeBrain) -> None:
     module(brain, "endless", "while True: pass")
     brain.commit(python.spec("a", "sleep", preload=("endless",)), python.spec("b", "sleep"))
     brain.event("spawned", name="b")
-    slow = brain.event("zygote", what="slow")
-    assert (slow["module"], slow["zygote"]) == ("endless", "z-endless")
+    slow = brain.event("zygote", what="slow", module="endless")  # on a busy machine both interpreters are slow, too
+    assert (slow["zygote"], slow["names"]) == ("z-endless", ["a"])
     failed = brain.event("spawn_failed", name="a")
     assert failed["reason"] == "preload of endless is not done after 1 s"
     killed = [brain.event("zygote", what="killed") for _ in range(2)]
@@ -216,10 +215,11 @@ def test_another_interpreter(python: Python, version: str, tmp_path: Path) -> No
         assert reason.startswith(f"Python workers need Python 3.11 or newer, and {interpreter} is {version}.")
         return
     python.start("a", "tell", interpreter=interpreter)
-    modules = python.told()["modules"]
+    told = python.told()
+    modules = told["modules"]
+    assert told["python"] == version
     assert "supervisor_tree" in modules
     assert not {"multiprocess", "msgspec", "zmq", "psutil", "dill"} & set(modules)
-    assert sys.version_info[:2] != tuple(map(int, version.split(".")))
 
 
 def test_what_it_prints_is_in_a_log_of_its_own(python: Python) -> None:

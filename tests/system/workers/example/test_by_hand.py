@@ -99,7 +99,8 @@ def test_leaking(example: Tree) -> None:
     lines = told(example, "limit_exceeded")
     assert lines.keys() == set(KINDS)
     for line in lines.values():
-        assert re.search(r"is over its memory_max: 4\d\d MB, limit 200 MB .* it is to be restarted", line)
+        # 400 MB and its own, or less where it was looked at while it took them.
+        assert re.search(r"is over its memory_max: [234]\d\d MB, limit 200 MB .* it is to be restarted", line)
     assert "faulty.py --folder web" in lines["web-server"]
 
 

@@ -143,3 +143,34 @@ def test_what_short_lives_have_done_is_in_the_journal(tree: MakeTree) -> None:
     eventually(lambda: len(events(one, "completed")) == number, "all are done", 30)
     eventually(lambda: len(events(one, "activity")) == number, "all of it is known")
     assert one.stop() == 0
+
+
+@pytest.mark.parametrize("more", ["", "open('mine', 'w')"])
+def test_a_plain_function_may_close_all_descriptors_and_still_beats(tree: MakeTree, more: str) -> None:
+    """As programs do that make themselves at home. What they open then has the numbers that were ours."""
+    one = begun(
+        tree,
+        """
+        [workers.tidy]
+        run = "app:tidy"
+        health = { heartbeat = "5s" }
+        """,
+        f"""
+        import os
+        from supervisor_tree import beat, stopping
+
+        def tidy():
+            beat("before")
+            os.closerange(3, 256)
+            mine = [{more or "None"} for _ in range(30)]
+            beat("after")
+            while not stopping(0.1):
+                beat("still there", files=len(mine))
+        """,
+    )
+    one.wait_until("tidy", state="running", status="still there")
+    eventually(lambda: (one.ask("describe", names=["tidy"])[0]["said"]["beat_age"] or 9) < 1, "it beats")
+    assert one.child("tidy")["restarts"] == 0
+    if more:
+        assert (one.dir / "mine").read_bytes() == b""
+    assert one.stop() == 0
