@@ -100,7 +100,7 @@ def _python(plan: Plan, settings: WorkerSettings, tree: dict[str, str | None]) -
 
     code = plan.code.get(settings.name.partition("@")[0])
     user = None if settings.user is None else known_user(settings.user)
-    other = user is not None or settings.group is not None
+    as_another = user is not None or settings.group is not None
     target = settings.run if code is None else None
     if settings.use is not None:
         target = uses.target(settings.use)
@@ -113,8 +113,8 @@ def _python(plan: Plan, settings: WorkerSettings, tree: dict[str, str | None]) -
     rights: dict[str, Any] = {
         "user": settings.user,
         "group": settings.group,
-        "nice": settings.nice if other else None,
-        "limits": settings.limits or None if other else None,
+        "nice": settings.nice if as_another else None,
+        "limits": settings.limits or None if as_another else None,
         "inherit": settings.inherit_env if isinstance(settings.inherit_env, bool) else list(settings.inherit_env),
     }
     # The path as written, for that makes it a virtual environment, and where it leads: another Python, another zygote.

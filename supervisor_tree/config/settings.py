@@ -187,7 +187,11 @@ class ProgramSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = True
     cwd: Annotated[str | None, Option(FilePath(), "Working directory.", default="`tree.dir`")] = None
     user: Annotated[
-        str | None, Option(Text("a user"), "Run as this user: sets HOME, USER, LOGNAME, SHELL and groups.")
+        str | None,
+        Option(
+            Text("a user"),
+            "Run as this user (interpreter and `preload`, too): sets HOME, USER, LOGNAME, SHELL and groups.",
+        ),
     ] = None
     group: Annotated[str | None, Option(Text("a group"), "Run in this group.")] = None
     umask: Annotated[int | None, Option(Umask(), "File mode bits to clear.", default="that of `start`")] = None

@@ -38,7 +38,7 @@ class Forks:
         if fork.watch is not None:
             self._keeper.loop.watch(fork.watch, lambda events: self.is_dead(child.pid))
 
-    def has(self, pid: int, zygote: Zygote) -> bool:
+    def is_of(self, pid: int, zygote: Zygote) -> bool:
         """Whether this zygote answers for it."""
         fork = self._of.get(pid)
         return fork is not None and fork.zygote is zygote

@@ -229,7 +229,10 @@ class Keeper:
         """The helper hangs: a name service or a file system does not answer."""
         if child.launch is not None:
             self.end_launch(child)
-            child.failure = {"errno": 0, "reason": "user, group or limits could not be set in time"}
+            what = "it was not ready for its first line in time"
+            if not child.forked:
+                what = "user, group or limits could not be set in time"
+            child.failure = {"errno": 0, "reason": what}
             self.stopper.kill(child)
 
     def end_launch(self, child: Child) -> None:

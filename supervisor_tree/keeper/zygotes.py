@@ -1,4 +1,4 @@
-"""Python workers: asked of a zygote, one for each interpreter and set of preloaded modules (`processes.md` 13).
+"""Python workers: asked of a zygote, one for each interpreter, set of preloaded modules and user (`processes.md` 13).
 
 A request waits until its zygote is ready, is sent with the worker's descriptors, and becomes a child of the table as
 soon as its pid is known; user code runs only after our *go*, so a stop before it is a kill. A forked worker is a child
@@ -242,7 +242,7 @@ class Zygotes:
         pid, status = number(head["pid"]), number(head["status"])
         child = self._table.forked.get(pid)
         if child is not None:
-            if not self.forks.has(pid, zygote):
+            if not self.forks.is_of(pid, zygote):
                 raise ValueError("the end of another's worker")
             if means.sees_the_dead_before_reaping and means.process_identity(pid) != child.start:
                 # The number may be anybody's, so nothing is done by it.
@@ -256,7 +256,7 @@ class Zygotes:
         forked = self._table.forked
         costs = ends(head)
         ended = [forked[pid] for pid in costs if pid in forked]
-        if not all(child.reaped and self.forks.has(child.pid, zygote) for child in ended):
+        if not all(child.reaped and self.forks.is_of(child.pid, zygote) for child in ended):
             raise ValueError("a worker is reaped of which no end was told")
         for child in ended:
             del forked[child.pid]

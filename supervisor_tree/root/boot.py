@@ -35,6 +35,8 @@ from supervisor_tree.root.shell import Shell
 from supervisor_tree.store.journal import Journal
 
 PROTOCOL = 1
+_TRY_AGAIN = 4.0
+"""Seconds between two tries to make use of a run directory that is no good."""
 _PROOF = 5.0
 """Seconds within which the keeper's death is to show after the end of its link: descriptors are closed first."""
 
@@ -256,9 +258,9 @@ def _live(
         shell.on_keeper_gone = lambda: over(0)
 
         # Opened before the first line is counted: numbers go on where the last life's ended.
-        journal = Journal(files.journal_folder(plan.state_dir), shell.on_written)
+        journal = Journal(files.journal_folder(plan.state_dir), shell.lines.on_written)
         shell.journal_seq = journal.last
-        shell.journal = journal
+        shell.lines.journal = journal
         begin(shell)
         journal.append([line for line in shell.pending_journal if line[0] > journal.last])
         # Only now: a root that dies before this is tried again with growing pauses, not at once.
@@ -287,19 +289,28 @@ def _live(
     return asyncio.run(life())
 
 
-def _open_control(shell: Shell) -> None:
-    """Bind the sockets. Imported here: ZeroMQ loads while the keeper spawns."""
+def _open_control(shell: Shell, refused: str | None = None) -> None:
+    """Bind the sockets. Imported here: ZeroMQ loads while the keeper spawns.
+
+    ``refused``: why the run directory was no good the last time."""
     from supervisor_tree.root.control import Control
     from supervisor_tree.root.hearing.heartbeats import Heartbeats
     from supervisor_tree.root.sockets import Sockets
     from supervisor_tree.root.verbs import configuration
 
     descriptors.raise_limit()
-    control = Control(shell)
-    shell.control = control
     shell.request_reload = lambda: configuration.reload_by_signal(shell)
     shell.bind_anew = lambda: _bind_anew(shell)
-    rundir.prepare(shell.run_dir, rundir.users(shell.plan))
+    try:
+        rundir.prepare(shell.run_dir, rundir.users(shell.plan))
+    except RootError as error:
+        if str(error) != refused:
+            shell.note("unreachable", None, error=str(error), mend=error.mend)
+            shell.flush()
+        shell.loop.call_later(_TRY_AGAIN, _open_control, shell, str(error))
+        return
+    control = Control(shell)
+    shell.control = control
     shell.sockets = Sockets(os.path.join(shell.run_dir, "control"), control.on_request)
     shell.heartbeats = Heartbeats(shell)
     files.write_run_json(shell)

@@ -100,6 +100,8 @@ def remove_run_files(shell: Shell) -> None:
     users = [str(folder) for folder in Path(shell.run_dir).glob("u-*")]
     sockets = [os.path.join(control, "control"), os.path.join(control, "stream")]
     sockets += [os.path.join(folder, "heartbeat") for folder in users]
+    # Of a life that was killed nobody else removes what its workers were reached by.
+    sockets += [str(left) for folder in users for each in ("dump-*", "n[0-9]*") for left in Path(folder).glob(each)]
     for path in (*_run_files(shell), *sockets):
         with contextlib.suppress(OSError):
             os.unlink(path)

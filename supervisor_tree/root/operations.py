@@ -109,3 +109,17 @@ class Operations:
     def load(self, data: bytes) -> None:
         operation = msgspec.json.decode(data, type=Operation)
         self.all[operation.id] = operation
+
+
+def objection(result: Any) -> str | None:
+    """What is wrong in an OTP answer, in words, or None."""
+    match result:
+        case ["error", ["already_started", pid]]:
+            return f"runs already (pid {pid})"
+        case ["error", "already_present"]:
+            return "is there already, and not running: `ctl start` it"
+        case ["error", [reason, ["child", _]]] | ["error", reason]:
+            return str(reason).replace("_", " ")
+        case "noproc":
+            return "its supervisor does not run"
+    return None

@@ -12,7 +12,6 @@ import os
 import sys
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +32,11 @@ from supervisor_tree.root.hearing.readiness import Readiness, Teller
 from supervisor_tree.root.hearing.said import Said
 from supervisor_tree.root.hearing.tokens import Tokens
 from supervisor_tree.root.incidents import Incidents
+from supervisor_tree.root.journal_lines import JournalLines
 from supervisor_tree.root.keeper_events import KeeperEvents
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
 from supervisor_tree.root.limits.limits import Limits
-from supervisor_tree.root.operations import Operations, State
+from supervisor_tree.root.operations import Operations, State, objection
 from supervisor_tree.root.planned.ages import Ages
 from supervisor_tree.root.planned.file_changes import FileChanges
 from supervisor_tree.root.spawning import Spawning
@@ -49,20 +49,12 @@ if TYPE_CHECKING:
     from supervisor_tree.root.control import Control
     from supervisor_tree.root.hearing.heartbeats import Heartbeats
     from supervisor_tree.root.sockets import Sockets
-    from supervisor_tree.store.journal import Journal
 
 _JSON = msgspec.json.Encoder()
 _AHEAD = 8
 """Children of an ending supervisor that the keeper may go on to stop, in order, before it hears from us again."""
-_WRITE_AFTER = 0.01
-"""Seconds for which the journal's lines are gathered (the keeper has them): its thread shall not take the processor and
-the interpreter's lock between an exit and the restart."""
-_UNWRITTEN_MOST = 100_000
-"""Journal lines remembered for `why` and `events` while the disk takes none."""
 _SOCKETS_EVERY = 4.0
 """Seconds after which it is looked again whether our sockets are there: as often as an idle root is pinged."""
-_TELL_WRITTEN = 0.5
-"""Seconds within which the keeper is told what the journal has on disk when nothing else is said."""
 
 
 class Shell:
@@ -96,7 +88,7 @@ class Shell:
         self.ages = Ages(self)
         self.file_changes = FileChanges(self)
         self._keeper_events = KeeperEvents(self)
-        self.journal: Journal | None = None
+        self.lines = JournalLines(self)
         self.sockets: Sockets | None = None
         self.control: Control | None = None
         self.heartbeats: Heartbeats | None = None
@@ -122,9 +114,6 @@ class Shell:
         self._commit = Commit()
         self._after: list[Callable[[], None]] = []
         self._publish: list[tuple[str, bytes]] = []
-        self._telling: asyncio.TimerHandle | None = None
-        self._writing: asyncio.TimerHandle | None = None
-        self._unwritten: deque[tuple[int, bytes]] = deque(maxlen=_UNWRITTEN_MOST)
         self.pending_journal: list[tuple[int, bytes]] = []
         """Lines of the root before us that it may not have written."""
         self.table: dict[str, list[Any]] = {}
@@ -267,7 +256,7 @@ class Shell:
         if not isinstance(results, list) or any(not isinstance(result, dict) for result in results):
             operation = self.operations.all.get(effect.request)
             name = operation.names[0] if operation is not None and operation.names else None
-            reason = _failed(effect.result)
+            reason = objection(effect.result)
             results = [{"name": name, "ok": reason is None, "reason": reason}]
         named = [{**result, "name": self.bare(result["name"]) if result["name"] else None} for result in results]
         cancelled = any(result["reason"] == "cancelled" for result in named)
@@ -313,11 +302,7 @@ class Shell:
             except LinkClosed:  # not committed: nothing of it may happen, nobody is answered
                 self.on_keeper_gone()
                 return
-            if commit.journal and self.journal is not None:
-                self._unwritten.extend(commit.journal)
-                self.journal.append(commit.journal, later=True)
-                if self._writing is None:
-                    self._writing = self.loop.call_later(_WRITE_AFTER, self._write_journal)
+            self.lines.append(commit.journal)
             if self.keeper.link.wants_write:
                 self._want_write()
         after, self._after = self._after, []
@@ -344,33 +329,9 @@ class Shell:
         if self.sockets is not None:
             self.sockets.reply(client, data)
 
-    def _write_journal(self) -> None:
-        self._writing = None
-        if self.journal is not None:
-            self.journal.write()
-
-    def on_written(self, seq: int) -> None:
-        """The journal (its thread) has everything up to ``seq`` on disk."""
-        self.loop.call_soon_threadsafe(self._written, seq)
-
-    def _written(self, seq: int) -> None:
-        self.keeper.written = max(self.keeper.written, seq)
-        while self._unwritten and self._unwritten[0][0] <= seq:
-            self._unwritten.popleft()
-        if self._telling is None:
-            self._telling = self.loop.call_later(_TELL_WRITTEN, self._tell_written)
-
     def unwritten(self) -> list[tuple[int, bytes]]:
         """The journal's lines that are not on the disk yet, oldest first."""
-        return [*self._unwritten, *self._commit.journal]
-
-    def _tell_written(self) -> None:
-        self._telling = None
-        if self.keeper.behind:
-            try:
-                self.keeper.commit(Commit())
-            except LinkClosed:
-                self.on_keeper_gone()
+        return [*self.lines.unwritten(), *self._commit.journal]
 
     def _want_write(self) -> None:
         link = self.keeper.link
@@ -392,10 +353,10 @@ class Shell:
         heartbeats = self.heartbeats
         counted = {
             "heartbeats": heartbeats.dropped if heartbeats is not None else 0,
-            "hellos": heartbeats.refused if heartbeats is not None else 0,
+            "hellos": heartbeats.hellos.refused if heartbeats is not None else 0,
             "activities": heartbeats.activities.dropped if heartbeats is not None else 0,
             "requests": self.control.dropped if self.control is not None else 0,
-            "journal_lines": self.journal.dropped if self.journal is not None else 0,
+            "journal_lines": self.lines.dropped,
         }
         return {kind: count for kind, count in counted.items() if count}
 
@@ -406,8 +367,7 @@ class Shell:
             self.heartbeats.close()
         if self.sockets is not None:
             self.sockets.close()
-        if self.journal is not None:
-            self.journal.close()
+        self.lines.close()
 
     def on_loop_error(self, message: str, error: BaseException | None) -> None:
         """An exception that nobody caught in a callback of the loop."""
@@ -425,17 +385,3 @@ def _specs_below(spec: SupervisorSpec, path: str) -> Iterator[tuple[str, ChildSp
         yield f"{path}/{child.name}", child
         if isinstance(child, SupervisorSpec):
             yield from _specs_below(child, f"{path}/{child.name}")
-
-
-def _failed(result: Any) -> str | None:
-    """What is wrong in an OTP answer, in words, or None."""
-    match result:
-        case ["error", ["already_started", pid]]:
-            return f"runs already (pid {pid})"
-        case ["error", "already_present"]:
-            return "is there already, and not running: `ctl start` it"
-        case ["error", [reason, ["child", _]]] | ["error", reason]:
-            return str(reason).replace("_", " ")
-        case "noproc":
-            return "its supervisor does not run"
-    return None

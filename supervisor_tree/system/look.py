@@ -62,15 +62,17 @@ _PLACES = (
 
 
 class ThreadLook:
-    """One thread. ``state``: one letter as in ``ps``; ``cpu``: seconds that it has used so far."""
+    """One thread. ``state``: one letter as in ``ps``; ``cpu``: seconds that it has used so far; ``queued``: seconds for
+    which it was ready to run, and others had the processors."""
 
-    __slots__ = ("cpu", "does", "fd", "name", "state", "target", "tid", "where")
+    __slots__ = ("cpu", "does", "fd", "name", "queued", "state", "target", "tid", "where")
 
     def __init__(self, tid: int, name: str, state: str, cpu: float) -> None:
         self.tid = tid
         self.name = name
         self.state = state
         self.cpu = cpu
+        self.queued = 0.0
         self.does = ""
         """lock, read, write, receive, send, connect, accept, events, sleep, child, signal, file lock, file, frozen;
         empty: runs, or not known."""
@@ -158,6 +160,9 @@ def _thread(pid: int, tid: int) -> ThreadLook | None:
     fields = stat[end + 2 :].split(None, 14)
     name = stat[stat.index(b"(") + 1 : end].decode(errors="replace")
     thread = ThreadLook(tid, name, fields[0].decode(), (int(fields[11]) + int(fields[12])) / procfs.TICKS)
+    times = (procfs.read(f"{folder}/schedstat") or b"").split()  # a kernel may be built without
+    if len(times) > 1:
+        thread.queued = int(times[1]) / 1e9
     where = (procfs.read(f"{folder}/wchan") or b"").decode(errors="replace").strip()
     thread.where = "" if where == "0" else where
     call = (procfs.read(f"{folder}/syscall") or b"").split()

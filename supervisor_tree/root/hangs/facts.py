@@ -22,8 +22,10 @@ _WALK_LASTS = 0.25
 
 BUSY = 0.5
 """Share of one processor from which somebody computes rather than waits; …"""
+_WANTED = 0.75
+"""… and with the time for which it was ready, and others had the processors: a machine may have no more to give; …"""
 _SQUEEZED = 0.1
-"""… and where it was seen ready to run both times: on a machine that has no more to give."""
+"""… and where it was seen ready to run both times: the system may not tell that time."""
 
 
 class Thread(Struct, frozen=True, kw_only=True):
@@ -114,7 +116,8 @@ def _facts(before: Look | None, now: Look, apart: float) -> Facts:
         before = None
     earlier = {} if before is None else {thread.tid: thread for thread in before.threads}
     cpu = 0.0 if before is None else (now.cpu - before.cpu) / apart
-    busy = _is_busy(cpu, before.process.state if before is not None else "", now.process.state)
+    queued = sum(thread.queued - earlier[thread.tid].queued for thread in now.threads if thread.tid in earlier)
+    busy = _is_busy(cpu, queued / apart, before.process.state if before is not None else "", now.process.state)
     return Facts(
         pid=now.process.pid,
         parent=now.process.ppid,
@@ -136,6 +139,7 @@ def _facts(before: Look | None, now: Look, apart: float) -> Facts:
 def _thread(before: ThreadLook | None, now: ThreadLook, apart: float, of_all: float | None) -> Thread:
     """``of_all``: what its process used, where that is busy."""
     cpu = 0.0 if before is None else (now.cpu - before.cpu) / apart
+    queued = 0.0 if before is None else (now.queued - before.queued) / apart
     same = before is None or before.does in ("", now.does)
     return Thread(
         tid=now.tid,
@@ -143,7 +147,7 @@ def _thread(before: ThreadLook | None, now: ThreadLook, apart: float, of_all: fl
         state=now.state,
         cpu=cpu,
         # Where a thread's state can't be told, it is busy if most of its process's time is its own.
-        busy=_is_busy(cpu, before.state if before is not None else "", now.state)
+        busy=_is_busy(cpu, queued, before.state if before is not None else "", now.state)
         or (now.state == "?" and of_all is not None and cpu >= of_all / 2),
         does=now.does if same else "",
         fd=now.fd if same else None,
@@ -152,8 +156,8 @@ def _thread(before: ThreadLook | None, now: ThreadLook, apart: float, of_all: fl
     )
 
 
-def _is_busy(cpu: float, before: str, now: str) -> bool:
-    return cpu > BUSY or (before == now == "R" and cpu > _SQUEEZED)
+def _is_busy(cpu: float, queued: float, before: str, now: str) -> bool:
+    return cpu > BUSY or cpu + queued > _WANTED or (before == now == "R" and cpu > _SQUEEZED)
 
 
 def _name_of(pid: int) -> str:

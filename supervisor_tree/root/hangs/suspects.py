@@ -150,7 +150,8 @@ class Hangs:
                     await self._judge(one)
         except Exception as error:
             shell.internal_error(f"hang of {one.name}", error)
-            self._end(one, explaining.explain(explaining.Case()), None, None)
+            if self._stays(one):
+                self._end(one, explaining.explain(explaining.Case()), None, None)
         shell.flush()
 
     async def _judge(self, one: Suspect) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import zmq
 
 from supervisor_tree.config.readiness import told_by
-from supervisor_tree.core.node import ALIVE, State
+from supervisor_tree.core.node import State
 from supervisor_tree.ipc import heartbeat as wire
 from supervisor_tree.root import rundir
 from supervisor_tree.root.errors import RootError
@@ -23,6 +23,7 @@ from supervisor_tree.root.hearing.activities import Activities
 from supervisor_tree.root.hearing.beating import Limit
 from supervisor_tree.root.hearing.commands import Commands
 from supervisor_tree.root.hearing.heartbeat_socket import HeartbeatSocket
+from supervisor_tree.root.hearing.hellos import Hellos, asks, one_line
 
 if TYPE_CHECKING:
     from supervisor_tree.root.hearing.said import Words
@@ -34,12 +35,8 @@ _ASK_EVERY = 1.0
 """Seconds between two `who` to one connection."""
 _ASKED = 20_000
 """Connections remembered as asked."""
-_REFUSED_EVERY = 10.0
-"""Seconds between two journal lines about refused hellos."""
 _ALL = 50_000
 """Messages read before somebody counts as silent: everybody's turn has come by then, whoever floods us."""
-_LONGEST = 500
-"""Characters of a status, a reason, a name."""
 _AFTERWARDS = 1.0
 """Seconds for which what comes of a connection that is closed still counts."""
 _LAST_WORDS = 0.2
@@ -75,11 +72,8 @@ class Heartbeats:
         self._asked: dict[bytes, float] = {}
         self._decided = False
         """Something came that the core, the journal or a client is to hear of."""
-        self._refused_at = float("-inf")
-        self._refused_unsaid = 0
         self._garbage = 0
-        self.refused = 0
-        """Hellos refused."""
+        self.hellos = Hellos(shell)
         self.activities = Activities(shell)
         self.commands = Commands(shell, self._tell)
         self._socket = HeartbeatSocket(
@@ -180,8 +174,8 @@ class Heartbeats:
                 self._shell.note("well_again", peer.name, incarnation=peer.incarnation)
                 self._decided = True
             if message.status is not None:
-                words.status = _line(message.status) or None
-                words.detail = None if message.detail is None else _line(message.detail)
+                words.status = one_line(message.status) or None
+                words.detail = None if message.detail is None else one_line(message.detail)
                 words.fields = message.fields
             elif message.fields:
                 words.fields = message.fields
@@ -212,18 +206,18 @@ class Heartbeats:
                 words = peer.words
                 # Before it is ready that is what it still waits for: to be shown, not to be told.
                 if words.unwell is None and self._ready(peer):
-                    shell.note("unwell", peer.name, detail=_line(message.detail), incarnation=peer.incarnation)
+                    shell.note("unwell", peer.name, detail=one_line(message.detail), incarnation=peer.incarnation)
                     self._decided = True
-                words.unwell = _line(message.detail)
+                words.unwell = one_line(message.detail)
                 words.unwell_at = shell.loop.time() - max(0.0, message.age)
             case wire.Activity():
-                peer.words.activity = _line(message.name)
+                peer.words.activity = one_line(message.name)
                 peer.words.activity_at = shell.loop.time() - max(0.0, message.age)
                 if self.activities.note(peer.name, peer.words.activity, message.fields):
                     self._decided = True
             case wire.Goodbye():
                 if peer.words.goodbye is None:
-                    peer.words.goodbye = _line(message.reason)
+                    peer.words.goodbye = one_line(message.reason)
                     shell.note("goodbye", peer.name, reason=peer.words.goodbye, incarnation=peer.incarnation)
                     shell.beating.leaving(peer.name, peer.incarnation)
                     self._decided = True
@@ -256,7 +250,7 @@ class Heartbeats:
 
     def _hello(self, route: bytes, descriptor: int, hello: wire.Hello) -> None:
         shell = self._shell
-        objection = self._objection(hello)
+        objection = self.hellos.objection(hello)
         if objection is not None:
             self._refuse(route, hello, objection)
             return
@@ -283,9 +277,9 @@ class Heartbeats:
             return
         words.pid = hello.pid or words.pid
         words.interval = hello.interval if hello.interval is not None else words.interval
-        words.dump = hello.dump or words.dump
+        words.dump = asks(hello) or words.dump
         if hello.status is not None:
-            words.status = _line(hello.status) or None
+            words.status = one_line(hello.status) or None
         if hello.ready:
             shell.ready_told(peer.name, peer.incarnation, "heartbeat")
             self._decided = True
@@ -305,38 +299,10 @@ class Heartbeats:
             oldest = next(iter(peer.routes))
             del peer.routes[oldest], self._peers[oldest]
 
-    def _objection(self, hello: wire.Hello) -> str | None:
-        """What is wrong with a hello."""
-        shell = self._shell
-        if hello.protocol != wire.PROTOCOL:
-            return f"this root speaks protocol {wire.PROTOCOL}, not {hello.protocol}"
-        if not shell.tokens.valid(hello.name, hello.incarnation, hello.token):
-            return "wrong token"
-        path = shell.spawning.path(hello.name, hello.incarnation)
-        node = shell.tree.nodes.get(path) if path is not None else None
-        if node is None or node.incarnation != hello.incarnation or node.state not in ALIVE:
-            return f"incarnation {hello.incarnation} of {hello.name} has ended"
-        return None
-
     def _refuse(self, route: bytes, hello: wire.Hello, objection: str) -> None:
-        shell = self._shell
-        self.refused += 1
-        self._refused_unsaid += 1
         self._note_asked(route, float("inf"))  # what else comes from there is not worth a question
         self._socket.send(route, wire.encode(wire.Refused(objection)))
-        now = shell.loop.time()
-        if now - self._refused_at >= _REFUSED_EVERY:
-            self._refused_at = now
-            known = shell.directory.find(hello.name) is not None
-            shell.note(
-                "hello_refused",
-                hello.name if known else None,
-                reason=objection,
-                claimed=_line(hello.name),
-                pid=hello.pid,
-                times=self._refused_unsaid,
-            )
-            self._refused_unsaid = 0
+        if self.hellos.refuse(hello, objection):
             self._decided = True
 
     def _on_closed(self, descriptor: int) -> None:
@@ -406,9 +372,3 @@ class Heartbeats:
     def ping(self, name: str) -> bool:
         """Have it beat at once; whether it was sent."""
         return self._tell(name, wire.Ping())
-
-
-def _line(text: str) -> str:
-    """What people are shown of it: one line, and nothing that a terminal obeys."""
-    text = text[:_LONGEST]
-    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

@@ -38,8 +38,7 @@ class _Popen(popen_fork.Popen):
         except OSError:
             # Its pipes: multiprocess expects a program to end of that.
             for fd in _descriptors() - before:
-                with contextlib.suppress(OSError):  # the one by which they were listed
-                    os.close(fd)
+                os.close(fd)
             raise
         # Two descriptors a worker, which tell of a death no sooner than SIGCHLD does.
         self.close()
@@ -96,7 +95,13 @@ class Fork(ForkProcess):
 
 
 def _descriptors() -> set[int]:
-    return set(map(int, os.listdir("/dev/fd")))
+    """Those that are open: without the one by which they were listed."""
+    found = set()
+    for fd in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):
+            os.fstat(fd)
+            found.add(fd)
+    return found
 
 
 def flush() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import MakeTree
 from tests.support.tree import Tree
+from tests.support.waiting import eventually
 
 ONE = """
     [tree]
@@ -99,3 +100,50 @@ def test_a_client_does_not_talk_to_somebody_elses_socket(tree: MakeTree, run: Pa
     assert "Traceback" not in told
     (run).chmod(0o700)
     t.ctl("status")
+
+
+def test_what_a_killed_life_has_left_is_gone_after_the_next(tree: MakeTree, run: Path) -> None:
+    t = tree(
+        """
+        [tree]
+        run_dir = "${RUN_DIR}"
+        [workers.speaks]
+        run = "app:main"
+        [workers.notifies]
+        command = "sleep 1000"
+        health = { notify = "1h" }
+        """,
+        start=False,
+        environ={"RUN_DIR": str(run)},
+    )
+    (t.dir / "app.py").write_text("import time\ndef main():\n    time.sleep(1000)\n")
+    t.start()
+    t.wait("speaks", "notifies")
+    left = {each.name for each in run.glob("u-*/*")}
+    assert {"dump-speaks-1", "n1"} <= left
+    t.kill(int(t.run_json()["keeper"]))
+    t.assert_nothing_left()
+    assert left == {each.name for each in run.glob("u-*/*")}
+    t.start()
+    t.wait("speaks", "notifies")
+    assert t.stop() == 0
+    assert not run.exists()
+
+
+@pytest.mark.slow
+def test_a_new_root_that_finds_it_open_is_reachable_once_that_is_mended(tree: MakeTree, run: Path) -> None:
+    t = tree(ONE, environ={"RUN_DIR": str(run)})
+    t.wait("a")
+    pid = t.pids()["a"]
+    run.chmod(0o755)
+    t.kill(t.root_pid())
+
+    def told() -> list[str]:
+        lines = (t.state_dir / "journal" / "00000001.jsonl").read_text().splitlines()
+        return [line for line in lines if '"unreachable"' in line and "open to others" in line]
+
+    eventually(lambda: len(told()) == 1, "it is said")
+    run.chmod(0o700)
+    t.wait_up()
+    assert t.pids()["a"] == pid
+    assert len(told()) == 1

@@ -35,7 +35,7 @@ def main() -> int:
     while True:
         ready, _, _ = select.select([*waiting, *([] if death is None else [death])], [], [], None if death else 0.05)
         if watch.proved():
-            kill_all(os.environ["SUPERVISOR_TREE_ID"])
+            kill_all(os.environ["SUPERVISOR_TREE_ID"], heir=True)
             return 0
         if test in ready:
             data = test.recv(65536)

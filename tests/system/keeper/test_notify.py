@@ -212,8 +212,9 @@ def test_the_end_of_a_main_process_is_the_end_of_the_worker(brain: Brain, how: s
 @pytest.mark.parametrize("how", ["session", "group"])
 def test_a_stop_reaches_a_main_process_once(brain: Brain, how: str, to: str) -> None:
     """Once: many programs take a second TERM as “at once”."""
-    to_background(brain, how, stop={"signal": "TERM", "to": to, "grace": 5, "command": None})
-    brain.stop("a")
+    # Its child gets no TERM where that goes to the leader, and lasts for the whole of the grace.
+    to_background(brain, how, stop={"signal": "TERM", "to": to, "grace": 2, "command": None})
+    brain.stop("a", grace=None)
     end = brain.event("exited", name="a")
     assert (end["code"], end["asked"]) == (0, True)
     assert brain.await_file("got") == "1\n"

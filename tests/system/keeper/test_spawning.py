@@ -225,7 +225,7 @@ def test_upward(make: MakeBrain, tmp_path: Path) -> None:
     service.bind("\0" + name)
     service.settimeout(10)
     with service:
-        brain = make(environ={"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "400000"}).start()
+        brain = make(environ={"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "400000"}, ping=0.3).start()
         brain.commit({"op": "ready"}, {"op": "status", "text": "3 workers"})
         said: set[str] = set()
         while not {"READY=1", "STATUS=3 workers", "WATCHDOG=1"} <= said:
@@ -239,10 +239,10 @@ def test_upward(make: MakeBrain, tmp_path: Path) -> None:
                 pass
         service.settimeout(10)
         os.kill(brain.keeper.pid, 15)
-        while service.recv(1000) != b"STOPPING=1":
-            pass
         brain.event("asked", signal="TERM")
         brain.exit()
+        while service.recv(1000) != b"STOPPING=1":
+            pass
 
 
 def test_a_root_that_does_not_answer_gets_no_watchdog(make: MakeBrain) -> None:

@@ -14,7 +14,7 @@ from tests.support.waiting import wait_gone
 from tests.system.logs.playing import Keeper
 
 _KEEPER = """
-import os, select, signal, subprocess, sys
+import os, signal, subprocess, sys
 from pathlib import Path
 from tests.system.logs.playing import Keeper
 
@@ -24,12 +24,12 @@ if sys.argv[3] == "stopped":
     keeper.process.send_signal(signal.SIGSTOP)
 out = keeper.stream("web")
 worker = subprocess.Popen(
-    ["sh", "-c", "echo last words; trap '' TERM; sleep 100"],
-    stdout=out.writer, start_new_session=True, env={**os.environ, "SUPERVISOR_TREE_ID": sys.argv[2]},
+    ["sh", "-c", "echo last words; echo written >&2; trap '' TERM; sleep 100"],
+    stdout=out.writer, stderr=subprocess.PIPE, start_new_session=True,
+    env={**os.environ, "SUPERVISOR_TREE_ID": sys.argv[2]},
 )
 out.close()
-if sys.argv[3] == "stopped":
-    select.select([out.reader], [], [])
+worker.stderr.readline()
 print(worker.pid, keeper.process.pid, flush=True)
 signal.pause()
 """

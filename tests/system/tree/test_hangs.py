@@ -533,11 +533,12 @@ OF_ANOTHER_USER = """
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="other users are for root to start")
-def test_a_worker_of_another_user_is_explained_alike(tree: MakeTree) -> None:
+def test_a_worker_of_another_user_is_explained_alike(tree: MakeTree, interpreter: str) -> None:
     """Its dump lies in a folder of that user, and is believed only because it is his."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o777)
-        one = written(tree, "Sleeps", f'user = "nobody"\ncwd = "{folder}"\nenv.PYTHONPATH = "{folder}"')
+        user = f'user = "nobody"\npython = "{interpreter}"\ncwd = "{folder}"\nenv.PYTHONPATH = "{folder}"'
+        one = written(tree, "Sleeps", user)
         for place in (one.dir, Path(folder)):
             (place / "app.py").write_text(textwrap.dedent(OF_ANOTHER_USER))
         found = hung(one)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 import signal
+import subprocess
+import tempfile
+from pathlib import Path
 
+import psutil
 import pytest
 
 from supervisor_tree.system import means
 from tests.conftest import MakeTree
 from tests.support.processes import lives
-from tests.support.tree import Tree
+from tests.support.tree import REPOSITORY, Tree
 from tests.support.waiting import eventually
 
 APP = """
@@ -105,3 +111,49 @@ def test_a_preload_that_fails_is_said_and_blocks_nothing(tree: MakeTree) -> None
     assert reason in t.ctl("why", "a")
     assert f"could not become ready: {reason}" in t.ctl("events")
     assert t.stop() == 0
+
+
+@pytest.mark.root
+def test_a_worker_of_another_user(tree: MakeTree) -> None:
+    """Its preload is run as that user, and its beats arrive."""
+    if os.getuid() != 0:
+        pytest.skip("needs to be root to run programs as others")
+    python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
+    program = "import os, supervisor_tree.workers.zygote, sys; sys.exit(sys.version_info < (3, 11))"
+    here = {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    if python is None or subprocess.run([python, "-c", program], user="nobody", env=here, check=False).returncode:
+        pytest.skip("no interpreter here, or no package, that another user may use")
+    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        modules = Path(folder) / "modules"
+        modules.mkdir()
+        (modules / "seen.py").write_text("import os\nprint('as', os.getuid(), os.environ['USER'], flush=True)\n")
+        (modules / "feed.py").write_text(
+            "from supervisor_tree.workers import Worker\n"
+            "class Feed(Worker):\n"
+            "    async def run(self):\n"
+            "        self.beat(f'as {__import__(\"os\").getuid()}')\n"
+            "        await self.stopping.wait()\n"
+        )
+        t = tree(
+            f"""
+            [tree]
+            run_dir = "{folder}/run"
+            [workers.feed]
+            run = "feed:Feed"
+            python = "{python}"
+            preload = ["seen"]
+            user = "nobody"
+            cwd = "{modules}"
+            health = {{ heartbeat = "30s" }}
+            """,
+            environ={"PYTHONPATH": f"{modules}:{REPOSITORY}"},
+        )
+        uid = pwd.getpwnam("nobody").pw_uid
+        t.wait_until("feed", state="running", status=f"as {uid}")
+        zygote = psutil.Process(t.child("feed")["pid"]).parent()
+        assert zygote is not None
+        assert zygote.uids() == (uid, uid, uid)
+        logs = list((t.state_dir / "logs").glob("zygote-*.log"))
+        assert [each.read_text() for each in logs] == [f"as {uid} nobody\n"]
+        assert t.stop() == 0

@@ -332,6 +332,23 @@ def test_a_ping_is_answered_with_its_own_words(peer: Peer, path: Path) -> None:
     dealer.close()
 
 
+def test_pings_that_nobody_reads_the_answers_of_pile_nothing_up(peer: Peer, path: Path) -> None:
+    dealer, _ = dealer_at(path)
+    peer.shake_hands(dealer)
+    peer.connection.setblocking(False)
+    flood = b"\x04\x17\x04PING\x00\x64" + bytes(16)
+    assert len(flood) == 25
+    sent = 0
+    while sent < 2_000_000:
+        try:
+            sent += peer.connection.send((flood * 1000)[sent % 25 :])
+        except BlockingIOError:
+            dealer.pump()
+    assert dealer.is_open
+    assert len(dealer._out) < 2 * MAX_MESSAGE
+    dealer.close()
+
+
 def test_who_hangs_up_at_once_is_asked_ever_more_seldom(peer: Peer, path: Path) -> None:
     dealer, _ = dealer_at(path)
     waits = []

@@ -141,6 +141,19 @@ def test_hello_ready_beat(tmp_path: Path, run_dir: Path) -> None:
     asyncio.run(life())
 
 
+@pytest.mark.parametrize("number", [0, -3, 999, 2**40])
+def test_who_names_no_signal_is_asked_by_ours(tmp_path: Path, run_dir: Path, number: int) -> None:
+    """The keeper would be told to send it."""
+
+    async def life() -> None:
+        async with channel(tmp_path, run_dir) as one:
+            a = one.connect()
+            await a.welcome(dump={"signal": number, "file": "/x"})
+            assert one.shell.said.of("a").dump is None
+
+    asyncio.run(life())
+
+
 def test_ready_before_the_keeper_has_told_of_the_spawn_is_kept(tmp_path: Path, run_dir: Path) -> None:
     async def life() -> None:
         async with channel(tmp_path, run_dir, spawn="") as one:

@@ -251,3 +251,19 @@ def test_threads_of_a_preload_are_told(python: Python) -> None:
     python.start("a", "tell", preload=(module(python.brain, "threaded", text),))
     assert python.told()["threads"] == 1
     assert python.brain.event("zygote", what="ready", zygote="z-threaded")["threads"] == ["poller"]
+
+
+def test_the_keeper_alone_starts_nothing_more(make: MakeBrain) -> None:
+    """No root acknowledges the request to stop: what waits for its zygote by then never runs."""
+    python = Python(make(asked=0.3).start())
+    brain = python.brain
+    module(brain, "long", "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)")
+    python.start("a", args={"file": "a"}, stop={"signal": "WINCH", "grace": 1.0})
+    brain.commit(python.spec("late", "sleep", {"file": "late"}, preload=("long",)))
+    brain.event("zygote", what="started", zygote="z-long")
+    brain.keeper.send_signal(signal.SIGTERM)
+    brain.event("asked", acknowledge=False)
+    eventually(lambda: brain.keeper.poll() is not None or not lives(brain.root.pid), "it goes on alone")
+    (brain.folder / "go").touch()
+    assert brain.keeper.wait(15) == 1
+    assert not (brain.folder / "late").exists()

@@ -27,16 +27,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def interpreter() -> str:
-    """A Python that other users may run: that of the tests may lie in root's home."""
-    found = shutil.which("python3", path="/usr/local/bin:/usr/bin")
-    new = "import sys; sys.exit(sys.version_info < (3, 11))"
-    if found is None or subprocess.run([found, "-c", new], check=False, timeout=30).returncode:
-        pytest.skip("no interpreter here that another user may run")
-    return found
-
-
-@pytest.fixture
 def opened(python: Python) -> Python:
     """Its folder may be entered and written by everybody."""
     python.brain.folder.chmod(0o777)

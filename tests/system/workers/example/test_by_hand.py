@@ -26,14 +26,14 @@ FROZEN = "is stopped by a signal (SIGSTOP, or ^Z): it does nothing until a SIGCO
 
 @pytest.fixture
 def example(tree: MakeTree) -> Tree:
-    """The example's own tree file, with its state in the test's folder, a shorter limit, and faults on demand."""
+    """The example's own tree file, with its state in the test's folder, shorter limits, and faults on demand."""
     text = Path(config.example_file()).read_text()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     for pattern, instead in (
         (r"(?m)^(state_)?dir = .*$", ""),
-        (r'heartbeat = "30s"', 'heartbeat = "4s"'),
+        (r'(?m)^(health = \{ heartbeat = )"30s" \}.*$', r'\1"4s" }\nshutdown = "1s"'),
         (r"supervisor_tree\.workers\.example\.\w+:", "faulty:"),
         (r'"-m", "supervisor_tree\.workers\.example\.web_server"', '"faulty.py"'),
         (r'every = "5s"', 'every = "500ms", timeout = "500ms"'),

@@ -428,3 +428,37 @@ def test_messages_are_one_frame_of_json_each(run: Run, router: Router) -> None:
         data = router.receive()
         assert json.loads(data)["type"] in ("hello", "ready", "beat")
         assert b"\n" not in data
+
+
+LEAVING = """
+    import asyncio, pathlib
+    from supervisor_tree.workers import Worker
+
+    class Leaving(Worker):
+        async def run(self):
+            await asyncio.sleep(0.05)
+
+        async def teardown(self):
+            while not pathlib.Path("go").exists():
+                await asyncio.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_new_root_is_told_that_it_is_ending(run: Run, router: Router, deaf: bool) -> None:
+    """Else that one would wait for beats, which do not come while it tears down. `deaf`: no root was there before."""
+    worker = run(LEAVING, router).start("Leaving")
+    if deaf:
+        router.until("hello")
+        router.unbind()
+        time.sleep(1.5)  # noqa: TID251 - it waits a second for a root that knows it, and no message tells of that
+    else:
+        welcomed(router, 1.0)
+        assert router.until("goodbye")["reason"] == "run has returned"
+        router.unbind()
+    router.bind()
+    router.until("hello")
+    router.say(type="welcome", protocol=1, limit=1.0)
+    assert router.until("goodbye")["reason"] == "run has returned"
+    (worker.dir / "go").touch()
+    assert worker.wait() == 0
