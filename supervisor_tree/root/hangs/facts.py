@@ -25,7 +25,7 @@ BUSY = 0.5
 _WANTED = 0.75
 """… and with the time for which it was ready, and others had the processors: a machine may have no more to give; …"""
 _SQUEEZED = 0.1
-"""… and where it was seen ready to run both times: the system may not tell that time."""
+"""… and where it was seen ready to run both times: that time is told not by every system, nor before it is over."""
 
 
 class Thread(Struct, frozen=True, kw_only=True):
@@ -157,7 +157,9 @@ def _thread(before: ThreadLook | None, now: ThreadLook, apart: float, of_all: fl
 
 
 def _is_busy(cpu: float, queued: float, before: str, now: str) -> bool:
-    return cpu > BUSY or cpu + queued > _WANTED or (before == now == "R" and cpu > _SQUEEZED)
+    if before == now == "R":
+        return cpu > _SQUEEZED or cpu + queued > BUSY
+    return cpu > BUSY or cpu + queued > _WANTED
 
 
 def _name_of(pid: int) -> str:

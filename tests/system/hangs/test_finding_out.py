@@ -355,10 +355,11 @@ def test_a_foreign_program_without_a_pause() -> None:
 def test_one_without_a_pause_that_hardly_gets_a_processor() -> None:
     """And one beside it that waits is not taken for it."""
     loop = "while :; do :; done"
-    crowd = f"taskset -p {1 << min(os.sched_getaffinity(0)):x} $$ >&2; for n in 1 2 3 4 5 6 7 8 9; do ({loop}) & done"
+    crowd = f"taskset -p {1 << min(os.sched_getaffinity(0)):x} $$ >&2; for n in 1 2 3 4 5; do ({loop}) & done"
     with command("sh", "-c", f"{crowd}; sleep 1000 & exec sh -c '{loop}'") as pid:
-        eventually(lambda: len(look_twice(pid)) == 11, "all of them run")
+        eventually(lambda: len(look_twice(pid)) == 7, "all of them run")
         for _ in range(3):
             seen = look_twice(pid)
-            assert seen[0].cpu < 0.3
-            assert [each.busy for each in seen] == [each.name != "sleep" for each in seen]
+            assert seen[0].cpu < 0.4
+            assert seen[0].busy
+            assert [each.name for each in seen if not each.busy] == ["sleep"]
