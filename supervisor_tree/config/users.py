@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from supervisor_tree.config.problems import did_you_mean
+from supervisor_tree.config.problems import did_you_mean, quoted
 from supervisor_tree.config.reading import At
 
 
@@ -56,12 +56,12 @@ def check_user(user: str | None, group: str | None, at: At) -> None:
     if user is not None:
         found = find_user(user)
         if found is None:
-            at.wrong(f'there is no user "{user}" on this machine{_near(user, _all_users())}', "user")
+            at.wrong(f"there is no user {quoted(user)} on this machine{_near(user, _all_users())}", "user")
         elif not root and found.uid != os.geteuid():
             at.wrong("only root can run programs as another user: start the tree as root, or leave this out", "user")
     if group is not None:
         if not has_group(group):
-            at.wrong(f'there is no group "{group}" on this machine', "group")
+            at.wrong(f"there is no group {quoted(group)} on this machine", "group")
         elif not root:
             at.wrong("only root can run programs in another group: start the tree as root, or leave this out", "group")
 

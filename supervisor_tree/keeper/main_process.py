@@ -161,16 +161,16 @@ class MainProcesses:
         seen = self._seen(child)
         if seen is not None and seen.ppid == os.getpid():
             return
-        self.forget(child)
-        if child.reaped:
-            self._lost(child)
+        if seen is None and child.reaped:
+            self._lost(child, pid)
         else:
-            # A shell that waited for it ends now, with its status.
-            self._keeper.loop.later(self._keeper.limits.follow, lambda: self._lost(child))
+            # Its parent may be about to end: a shell that waited for it with its status, any other leaves it to us.
+            self._keeper.loop.later(self._keeper.limits.follow, lambda: self._lost(child, pid))
 
-    def _lost(self, child: Child) -> None:
+    def _lost(self, child: Child, pid: int) -> None:
         keeper = self._keeper
-        if child.end is None and child.main is None and child.key in keeper.table.children:
+        if child.main == pid and child.end is None and child.key in keeper.table.children:
+            self.forget(child)
             child.end = keeper.unknown(child)
             keeper.stopper.kill_groups(child)
             keeper.stopper.kill_rest(child)

@@ -111,6 +111,16 @@ def between(first: Looks, second: Looks) -> list[Facts]:
     return [_facts(first.seen.get(pid), now, apart) for pid, now in second.seen.items()]
 
 
+def stopped(pid: int) -> list[Facts]:
+    """Where no look came to an end (a machine that is too busy): whether it is stopped, which one small file tells."""
+    process = means.process(pid)
+    if process is None or process.state not in "Tt":
+        return []
+    return [
+        Facts(pid=pid, parent=process.ppid, name=process.name, command="", state=process.state, cpu=0.0, resident=0)
+    ]
+
+
 def _facts(before: Look | None, now: Look, apart: float) -> Facts:
     if before is not None and before.process.start != now.process.start:
         before = None

@@ -230,7 +230,7 @@ class Hangs:
                 looks.append(await self._aside.do(lambda: self._looker.look(one.leader), _LOOK))
             except TooLate:
                 break  # its memory is locked: the kernel itself waits for it
-        seen = facts.between(looks[0], looks[-1]) if looks else []
+        seen = (facts.between(looks[0], looks[-1]) if looks else []) or facts.stopped(one.leader)
         words = self._shell.said.of(one.name)
         since = self._shell.loop.time() - (words.unwell_at or 0.0)
         # One that hung in its first moments has not told the signal.

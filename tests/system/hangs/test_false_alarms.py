@@ -119,10 +119,12 @@ def test_a_stop_that_was_asked_for_meanwhile(tree: MakeTree) -> None:
     os.kill(one.pids()["w"], signal.SIGSTOP)
     threading.Event().wait(0.9)
     began = time.monotonic()
-    one.ctl("stop", "w")
+    one.ask("stop", names=["w"])
     assert one.child("w")["state"] == "stopped"
     assert time.monotonic() - began < 5
-    assert [line["event"] for line in hangs(one)] == []
+    # A machine that is too busy may have come to its verdict before the stop was asked for; none comes after it.
+    (asked,) = one.ask("events", type=["wish_changed"])["events"]
+    assert [line["event"] for line in hangs(one) if line["seq"] > asked["seq"]] == []
 
 
 NOTIFIES = """

@@ -2,7 +2,8 @@
 
 The main process, in a session of its own (argument `session`) or in the leader's group (`group`), says who it is. USR1
 ends it with status 7; TERM after a moment in which a second one would be counted, the number being written to `got`.
-It has a child. The leader ends with status 3 when there is a file `go`.
+It has a child. The leader ends with status 3 when there is a file `go`. The process between them ends at once, or when
+there is the file that a second argument names.
 """
 
 import os
@@ -15,6 +16,8 @@ if os.fork() == 0:  # noqa: TID251 - going to the background is what it is for
     if sys.argv[1] == "session":
         os.setsid()
     if os.fork():  # noqa: TID251
+        while sys.argv[2:] and not os.path.exists(sys.argv[2]):
+            time.sleep(0.01)  # noqa: TID251
         os._exit(0)
     terms: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: terms.append(1))

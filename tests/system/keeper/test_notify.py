@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from supervisor_tree.system import means
@@ -127,8 +128,9 @@ def test_what_is_said_while_no_root_listens_is_told_to_the_next(brain: Brain) ->
         brain,
         "a",
         """
-        signal.signal(signal.SIGUSR1, lambda *_: None)
-        signal.pause()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        open("waits", "w").write("for the signal\\n")
+        signal.sigwait([signal.SIGUSR1])
         say("READY=1")
         for number in range(2000):
             say(f"STATUS={number}")
@@ -136,6 +138,7 @@ def test_what_is_said_while_no_root_listens_is_told_to_the_next(brain: Brain) ->
         sleep()
         """,
     )
+    brain.await_file("waits")
     os.kill(brain.root.pid, signal.SIGKILL)
     brain.accept()
     hello = brain.hello("takeover")
@@ -241,6 +244,17 @@ def test_a_leader_that_stays_does_not_outlive_its_main_process(brain: Brain) -> 
     os.kill(main, signal.SIGUSR1)
     assert brain.event("exited", name="a")["code"] == 7
     assert not lives(leader)
+
+
+@pytest.mark.linux
+def test_the_status_of_a_main_process_whose_parent_ends_after_it(brain: Brain) -> None:
+    """It dies as the child of somebody who asks for no status, and comes to us a moment later."""
+    brain.spawn("a", sys.executable, "-S", str(BACKGROUND), "session", "leave", notify=True)
+    main = int(said(brain, "a", "READY=1")["text"].split("\n")[0].removeprefix("MAINPID="))
+    os.kill(main, signal.SIGUSR1)
+    eventually(lambda: psutil.Process(main).status() == psutil.STATUS_ZOMBIE, "it is dead")
+    (brain.folder / "leave").touch()
+    assert brain.event("exited", name="a")["code"] == 7
 
 
 WAITED_FOR = """
