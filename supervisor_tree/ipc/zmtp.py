@@ -201,8 +201,11 @@ class Dealer:
             self._failures = 0
         if self._sock is not None:
             # A program may close every descriptor that it does not know, and open others under their numbers.
-            if inode(self._sock.fileno()) == self._inode:
-                self._sock.close()
+            if self._inode is not None and inode(self._sock.fileno()) == self._inode:
+                try:
+                    self._sock.close()
+                except OSError:
+                    pass  # at this very moment
             else:
                 self._sock.detach()
             self._sock = None

@@ -165,7 +165,7 @@ class ThreadCarrier:
     def _rouse(self) -> None:
         if zmtp.inode(self._written) != self._inodes[1]:
             return  # the program has closed it: the thread has noticed, and this number may be a file of its own
-        with contextlib.suppress(BlockingIOError):  # full: it is awake already
+        with contextlib.suppress(OSError):  # full: it is awake already; closed at this very moment: as above
             os.write(self._written, b".")
 
     def _carry(self) -> None:
@@ -186,7 +186,7 @@ class ThreadCarrier:
             if zmtp.inode(self._wake) != self._inodes[0]:
                 self._open()
                 continue
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):  # closed at this very moment: the next turn finds out
                 os.read(self._wake, 4096)
         _drain(dealer, self._linger or 0.0)
         dealer.close()
