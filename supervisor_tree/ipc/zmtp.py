@@ -202,10 +202,8 @@ class Dealer:
         if self._sock is not None:
             # A program may close every descriptor that it does not know, and open others under their numbers.
             if self._inode is not None and inode(self._sock.fileno()) == self._inode:
-                try:
+                with contextlib.suppress(OSError):  # closed at this very moment
                     self._sock.close()
-                except OSError:
-                    pass  # at this very moment
             else:
                 self._sock.detach()
             self._sock = None
