@@ -57,7 +57,8 @@ def test_nothing_is_left_open_in_keeper_and_zygote(python: Python) -> None:
         python.brain.event("exited", name=name)
     python.brain.commit(python.spec("no", "sleep", cwd="/no/such/place"))
     python.brain.event("spawn_failed", name="no")
-    assert descriptors(zygote) == before[0]
+    # What it passed on it closes after the fork, which may have told of itself by then: also when `before` was taken.
+    eventually(lambda: descriptors(zygote).items() <= before[0].items(), "the zygote has closed what it passed on")
     # The logger gives back the pipes of those that have ended in its own time.
     eventually(lambda: counted() == before[1], "the keeper has closed what it opened")
 
