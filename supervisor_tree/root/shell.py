@@ -28,7 +28,7 @@ from supervisor_tree.root.directory import Directory
 from supervisor_tree.root.hangs.suspects import Hangs
 from supervisor_tree.root.hearing.beating import Beating
 from supervisor_tree.root.hearing.notified import Notified
-from supervisor_tree.root.hearing.readiness import Readiness, Teller
+from supervisor_tree.root.hearing.readiness import Readiness
 from supervisor_tree.root.hearing.said import Said
 from supervisor_tree.root.hearing.tokens import Tokens
 from supervisor_tree.root.incidents import Incidents
@@ -155,10 +155,6 @@ class Shell:
     def tell(self, event: ev.Event) -> None:
         """Let the core decide about one event; call `flush` when the round is over."""
         self.perform(self.tree.handle(event, self.loop.time()))
-
-    def ready_told(self, name: str, incarnation: int, by: Teller) -> None:
-        """A worker says that it is ready."""
-        self.readiness.told(name, incarnation, by)
 
     def hear_all(self) -> None:
         """Handle whatever workers have sent by now."""

@@ -16,6 +16,7 @@ from supervisor_tree.root.hearing import notified
 
 if TYPE_CHECKING:
     from supervisor_tree.config.settings import WorkerSettings
+    from supervisor_tree.core.node import Node
     from supervisor_tree.root.shell import Shell
 
 _ASK_AGAIN = 10.0
@@ -52,6 +53,12 @@ class Spawning:
                 self._paths[name] = path
         return path
 
+    def node(self, name: str, incarnation: int) -> Node | None:
+        """The core's node of a worker while this is its incarnation; None when it is not (any more)."""
+        path = self.path(name, incarnation)
+        node = self._shell.tree.nodes.get(path) if path is not None else None
+        return node if node is not None and node.incarnation == incarnation else None
+
     def settings_name(self, name: str) -> str:
         """The name under which the plan knows a worker: of an instance made at run time, its template's."""
         if name in self._shell.plan.workers:
@@ -60,8 +67,7 @@ class Spawning:
 
     def settings(self, name: str) -> WorkerSettings | None:
         """The settings of a worker; None where there are none (any more)."""
-        workers = self._shell.plan.workers
-        return workers.get(name) or workers.get(self.settings_name(name))
+        return self._shell.plan.workers.get(self.settings_name(name))
 
     def spawn(self, path: str, incarnation: int) -> None:
         """Have this incarnation started, now or when its program is known."""

@@ -94,8 +94,7 @@ class Beating:
     def leaving(self, name: str, incarnation: int) -> None:
         """It says that it is ending by itself: no beat is expected any more, but its end within its `shutdown`."""
         settings = self._shell.spawning.settings(name)
-        path = self._shell.spawning.path(name, incarnation)
-        node = self._shell.tree.nodes.get(path) if path is not None else None
+        node = self._shell.spawning.node(name, incarnation)
         if settings is None or not _lives(node, incarnation):
             return
         shutdown = grace(settings)
@@ -196,8 +195,7 @@ class Beating:
     def _judge(self, overdue: Overdue[Limit]) -> None:
         shell = self._shell
         limit = overdue.who
-        path = shell.spawning.path(limit.name, limit.incarnation)
-        node = shell.tree.nodes.get(path) if path is not None else None
+        node = shell.spawning.node(limit.name, limit.incarnation)
         if not _lives(node, limit.incarnation):
             self.end(limit.name)
             return

@@ -200,7 +200,7 @@ class Heartbeats:
         match message:
             case wire.Ready():
                 peer.words.unwell = None
-                shell.ready_told(peer.name, peer.incarnation, "heartbeat")
+                shell.readiness.told(peer.name, peer.incarnation, "heartbeat")
                 self._decided = True
             case wire.Unwell():
                 words = peer.words
@@ -225,8 +225,7 @@ class Heartbeats:
                 self.commands.on_reply(peer.name, message)
 
     def _ready(self, peer: Peer) -> bool:
-        path = self._shell.spawning.path(peer.name, peer.incarnation)
-        node = self._shell.tree.nodes.get(path) if path is not None else None
+        node = self._shell.spawning.node(peer.name, peer.incarnation)
         return node is not None and node.ready
 
     def _on_drained(self) -> None:
@@ -281,7 +280,7 @@ class Heartbeats:
         if hello.status is not None:
             words.status = one_line(hello.status) or None
         if hello.ready:
-            shell.ready_told(peer.name, peer.incarnation, "heartbeat")
+            shell.readiness.told(peer.name, peer.incarnation, "heartbeat")
             self._decided = True
 
     def _connect(self, peer: Peer, route: bytes, descriptor: int, *, passing: bool) -> None:

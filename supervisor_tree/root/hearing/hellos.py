@@ -34,9 +34,8 @@ class Hellos:
             return f"this root speaks protocol {PROTOCOL}, not {hello.protocol}"
         if not shell.tokens.valid(hello.name, hello.incarnation, hello.token):
             return "wrong token"
-        path = shell.spawning.path(hello.name, hello.incarnation)
-        node = shell.tree.nodes.get(path) if path is not None else None
-        if node is None or node.incarnation != hello.incarnation or node.state not in ALIVE:
+        node = shell.spawning.node(hello.name, hello.incarnation)
+        if node is None or node.state not in ALIVE:
             return f"incarnation {hello.incarnation} of {hello.name} has ended"
         return None
 

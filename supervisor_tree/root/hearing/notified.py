@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from supervisor_tree.core import events as ev
-from supervisor_tree.core.node import Node, State
+from supervisor_tree.core.node import State
 
 if TYPE_CHECKING:
     from supervisor_tree.config.settings import WorkerSettings
@@ -77,7 +77,7 @@ class Notified:
                 told.reloading = True
                 shell.note("worker_reloading", name, incarnation=told.incarnation)
         elif key == "STOPPING":
-            node = self._node(name, told.incarnation)
+            node = shell.spawning.node(name, told.incarnation)
             if not told.stopping and node is not None and node.state is State.UP:
                 told.stopping = True
                 shell.note("worker_stopping", name, incarnation=told.incarnation)
@@ -97,14 +97,9 @@ class Notified:
         if value == "1":
             shell.beating.heard(name, told.incarnation, "notify", shell.loop.time() - at)
             return
-        node = self._node(name, told.incarnation)
+        node = self._shell.spawning.node(name, told.incarnation)
         if node is not None and node.state is State.UP:
             shell.hangs.suspect(node.path, told.incarnation, "trigger", 0.0, 0.0)
-
-    def _node(self, name: str, incarnation: int) -> Node | None:
-        path = self._shell.spawning.path(name, incarnation)
-        node = self._shell.tree.nodes.get(path) if path is not None else None
-        return node if node is not None and node.incarnation == incarnation else None
 
     def _show(self, name: str, told: Told) -> None:
         words = self._shell.said.of(name)
@@ -128,7 +123,7 @@ class Notified:
     def resume(self) -> None:
         """After all state is loaded: go on where the root before us stopped."""
         for name, told in self._told.items():
-            if self._node(name, told.incarnation) is None:
+            if self._shell.spawning.node(name, told.incarnation) is None:
                 continue
             self._show(name, told)
             if told.ready:

@@ -40,9 +40,8 @@ class Readiness:
         """Tell the core, if all that is to be told has been, and the core knows of the spawn."""
         shell = self._shell
         settings = shell.spawning.settings(name)
-        path = shell.spawning.path(name, incarnation)
-        node = shell.tree.nodes.get(path) if path is not None else None
-        if settings is None or node is None or node.incarnation != incarnation:
+        node = shell.spawning.node(name, incarnation)
+        if settings is None or node is None:
             return
         known, tellers = self._told.get(name, (0, set()))
         if known != incarnation:

@@ -93,13 +93,10 @@ class Limits:
         node = self._shell.tree.nodes.get(path)
         if node is None or node.is_supervisor or node.state is not State.UP or not node.pid:
             return None
-        settings = self._settings(node.name)
+        settings = self._shell.spawning.settings(node.name)
         if settings is None or (settings.memory_max is None and settings.cpu_max is None):
             return None
         return Wanted((node.name, node.incarnation), node.pid, settings.memory_max, settings.cpu_max)
-
-    def _settings(self, name: str) -> WorkerSettings | None:
-        return self._shell.plan.workers.get(self._shell.spawning.settings_name(name))
 
     # One look
 
@@ -129,7 +126,7 @@ class Limits:
 
     def _judge(self, used: Used) -> None:
         name, incarnation = used.worker
-        wanted, settings = self._running.get(name), self._settings(name)
+        wanted, settings = self._running.get(name), self._shell.spawning.settings(name)
         if wanted is None or settings is None or wanted.worker != used.worker:
             return  # it has ended while we looked
         before = self._passed.get(name) or Passed(incarnation)
@@ -163,7 +160,7 @@ class Limits:
 
     def _then(self, name: str) -> str:
         """What follows: in the words of `on_limit`, or `hold`."""
-        settings = self._settings(name)
+        settings = self._shell.spawning.settings(name)
         path = self._shell.directory.find(name)
         if path is not None and gates.held(self._shell.tree.nodes[path]):
             return "hold"

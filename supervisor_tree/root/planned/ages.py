@@ -73,7 +73,7 @@ class Ages:
         if node is None or node.state is not State.UP or not node.pid:
             self._births.pop(path, None)
             return
-        settings = self._shell.plan.workers.get(self._shell.spawning.settings_name(node.name))
+        settings = self._shell.spawning.settings(node.name)
         if settings is None or settings.max_age is None:
             return
         loop = self._shell.loop

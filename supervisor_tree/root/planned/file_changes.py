@@ -69,7 +69,7 @@ class FileChanges:
     def _patterns_of(self, node: Node | None) -> Patterns | None:
         if node is None:
             return None
-        settings = self._shell.plan.workers.get(self._shell.spawning.settings_name(node.name))
+        settings = self._shell.spawning.settings(node.name)
         return settings.watch or None if settings is not None else None
 
     def _watch_anew(self) -> None:

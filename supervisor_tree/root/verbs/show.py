@@ -133,7 +133,7 @@ def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, An
     described = []
     for path in names.paths(shell, asked):
         name = shell.bare(path)
-        settings = shell.plan.workers.get(shell.spawning.settings_name(name)) or shell.plan.supervisors.get(name)
+        settings = shell.spawning.settings(name) or shell.plan.supervisors.get(name)
         child = child_json(shell, shell.directory.node(path), clock, {})
         child.pop("children")
         described.append(

@@ -627,7 +627,7 @@ def test_all_that_is_to_be_told_must_be(tmp_path: Path, run_dir: Path) -> None:
     async def life() -> None:
         text = TREE.replace("ready = { heartbeat = true }", "ready = [{ heartbeat = true }, { notify = true }]")
         async with channel(tmp_path, run_dir, text) as one:
-            one.shell.ready_told("a", 1, "notify")
+            one.shell.readiness.told("a", 1, "notify")
             assert not one.node("a").ready
             a = one.connect()
             await a.welcome(ready=True)
