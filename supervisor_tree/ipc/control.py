@@ -74,13 +74,14 @@ class Control:
         message = json.dumps({"v": VERSION, "id": id_, "command": command, "args": args, "by": self.by}).encode()
         now = time.monotonic()
         deadline = None if timeout is None else now + timeout
-        heard = now
+        silence = 0.0
         while True:
             self._send(message)
+            since = now
             answer = self._answer(id_, now + RESEND if deadline is None else min(now + RESEND, deadline))
             now = time.monotonic()
             while answer is not None:
-                heard = now
+                silence, since = 0.0, now
                 if answer["kind"] == "end":
                     return answer.get("data")
                 if answer["kind"] == "error":
@@ -93,9 +94,11 @@ class Control:
                 now = time.monotonic()
             if deadline is not None and now >= deadline:
                 raise ControlTimeout
-            if now - heard >= PATIENCE:
+            # More than that has passed only where we were stopped ourselves (^Z, suspend), and could not have heard.
+            silence += min(now - since, RESEND)
+            if silence >= PATIENCE:
                 raise ControlError("no_answer", "the root does not answer")
-            if idle is not None and heard > now - PATIENCE:
+            if idle is not None:
                 idle()
                 now = time.monotonic()
 

@@ -43,8 +43,8 @@ class Loop:
     """Runs callbacks until `stop`.
 
     ``on_signals`` is called with the numbers of the signals that arrived, at least once for each burst of
-    a number; ``on_late`` with the seconds by which the loop woke too late; ``on_turn`` at the end of each turn,
-    for what is sent in batches.
+    a number; ``on_late`` with the seconds for which the loop heard nothing though it should have: it woke too late, or
+    was stopped in the midst of a turn; ``on_turn`` at the end of each turn, for what is sent in batches.
     """
 
     def __init__(self) -> None:
@@ -57,6 +57,8 @@ class Loop:
         self.on_signals: Callable[[list[int]], object] = lambda numbers: None
         self.on_late: Callable[[float], object] = lambda seconds: None
         self.on_turn: Callable[[], object] = lambda: None
+        self._awake = time.monotonic()
+        """When it last looked what had come."""
         self._pending: list[int] = []
         self._many = _MANY
         """Timers from which on the cancelled ones are looked for."""
@@ -116,22 +118,22 @@ class Loop:
 
     def turn(self) -> None:
         """Wait for one burst of events and handle it."""
+        busy = time.monotonic() - self._awake
+        if busy > self.late_by:
+            self.on_late(busy)
         timeout = -1.0
         timers = self._timers
         while timers and timers[0].call is None:
             heapq.heappop(timers)
-        due = 0.0
+        due = float("inf")
         if timers:
             due = timers[0].when
             timeout = max(0.0, due - time.monotonic())
         ready = self._poller.poll(timeout)
-        if timers and timers[0].when <= (now := time.monotonic()):
-            if now - due > self.late_by:
-                self.on_late(now - due)
-            while timers and timers[0].when <= now:
-                call = heapq.heappop(timers).call
-                if call is not None:
-                    self._guard(call)
+        now = self._awake = time.monotonic()
+        if now - due > self.late_by:
+            self.on_late(now - due)
+        # What has come is heard before what is due: nobody is late whose answer is here.
         for fd, events in ready:
             if fd == self._wake_read:
                 self._guard(self._signals)
@@ -140,6 +142,10 @@ class Loop:
             watcher = self._calls.get(fd)
             if watcher is not None:
                 self._guard(watcher, events)
+        while timers and timers[0].when <= now:
+            call = heapq.heappop(timers).call
+            if call is not None:
+                self._guard(call)
         self._guard(self.on_turn)
 
     def _guard(self, call: Callable[..., object], *arguments: object) -> None:

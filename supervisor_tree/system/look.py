@@ -63,9 +63,10 @@ _PLACES = (
 
 class ThreadLook:
     """One thread. ``state``: one letter as in ``ps``; ``cpu``: seconds that it has used so far; ``queued``: seconds for
-    which it was ready to run, and others had the processors."""
+    which it was ready to run, and others had the processors; ``waits``: how often it has begun to wait for something,
+    None: can't be told."""
 
-    __slots__ = ("cpu", "does", "fd", "name", "queued", "state", "target", "tid", "where")
+    __slots__ = ("cpu", "does", "fd", "name", "queued", "state", "target", "tid", "waits", "where")
 
     def __init__(self, tid: int, name: str, state: str, cpu: float) -> None:
         self.tid = tid
@@ -73,6 +74,7 @@ class ThreadLook:
         self.state = state
         self.cpu = cpu
         self.queued = 0.0
+        self.waits: int | None = None
         self.does = ""
         """lock, read, write, receive, send, connect, accept, events, sleep, child, signal, file lock, file, frozen;
         empty: runs, or not known."""
@@ -163,6 +165,8 @@ def _thread(pid: int, tid: int) -> ThreadLook | None:
     times = (procfs.read(f"{folder}/schedstat") or b"").split()  # a kernel may be built without
     if len(times) > 1:
         thread.queued = int(times[1]) / 1e9
+    waits = _fields(procfs.read(f"{folder}/status") or b"").get(b"voluntary_ctxt_switches")
+    thread.waits = None if waits is None else int(waits)
     where = (procfs.read(f"{folder}/wchan") or b"").decode(errors="replace").strip()
     thread.where = "" if where == "0" else where
     call = (procfs.read(f"{folder}/syscall") or b"").split()

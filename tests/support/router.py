@@ -23,7 +23,7 @@ class Router:
         self.heard: list[dict[str, Any]] = []
         self.route = b""
         """Where the last message came from."""
-        self._context = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -32,20 +32,22 @@ class Router:
 
     def __exit__(self, *_: object) -> None:
         self.unbind()
-        self._context.term()
         shutil.rmtree(self.dir)
 
     def bind(self) -> None:
         """As a new root does."""
+        self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(self.endpoint)
 
     def unbind(self) -> None:
-        """As a root's death does."""
-        if self._socket is not None:
+        """As a root's death does: once this returns, nobody takes connections here, and those there were are closed."""
+        if self._socket is not None and self._context is not None:
             self._socket.close(0)
-            self._socket = None
+            # A closed socket still takes connections and what is said over them, until ZeroMQ's thread comes to it.
+            self._context.term()
+            self._socket = self._context = None
 
     def receive(self, timeout: float = PATIENCE) -> bytes:
         """The next message's bytes."""

@@ -25,7 +25,8 @@ BUSY = 0.5
 _WANTED = 0.75
 """… and with the time for which it was ready, and others had the processors: a machine may have no more to give; …"""
 _SQUEEZED = 0.1
-"""… and where it was seen ready to run both times: that time is told not by every system, nor before it is over."""
+"""… and where it was seen ready to run both times: that time is told not by every system, nor before it is over.
+Who was ready both times and has not begun to wait in between computes, however little the others left for it."""
 
 
 class Thread(Struct, frozen=True, kw_only=True):
@@ -127,7 +128,8 @@ def _facts(before: Look | None, now: Look, apart: float) -> Facts:
     earlier = {} if before is None else {thread.tid: thread for thread in before.threads}
     cpu = 0.0 if before is None else (now.cpu - before.cpu) / apart
     queued = sum(thread.queued - earlier[thread.tid].queued for thread in now.threads if thread.tid in earlier)
-    busy = _is_busy(cpu, queued / apart, before.process.state if before is not None else "", now.process.state)
+    steady = bool(now.threads) and _is_steady(earlier.get(now.process.pid), now.threads[0])
+    busy = _is_busy(cpu, queued / apart, before.process.state if before is not None else "", now.process.state, steady)
     return Facts(
         pid=now.process.pid,
         parent=now.process.ppid,
@@ -157,7 +159,7 @@ def _thread(before: ThreadLook | None, now: ThreadLook, apart: float, of_all: fl
         state=now.state,
         cpu=cpu,
         # Where a thread's state can't be told, it is busy if most of its process's time is its own.
-        busy=_is_busy(cpu, queued, before.state if before is not None else "", now.state)
+        busy=_is_busy(cpu, queued, before.state if before is not None else "", now.state, _is_steady(before, now))
         or (now.state == "?" and of_all is not None and cpu >= of_all / 2),
         does=now.does if same else "",
         fd=now.fd if same else None,
@@ -166,9 +168,14 @@ def _thread(before: ThreadLook | None, now: ThreadLook, apart: float, of_all: fl
     )
 
 
-def _is_busy(cpu: float, queued: float, before: str, now: str) -> bool:
+def _is_steady(before: ThreadLook | None, now: ThreadLook) -> bool:
+    """Whether it did not begin to wait for anything between the looks."""
+    return before is not None and before.tid == now.tid and now.waits is not None and before.waits == now.waits
+
+
+def _is_busy(cpu: float, queued: float, before: str, now: str, steady: bool) -> bool:
     if before == now == "R":
-        return cpu > _SQUEEZED or cpu + queued > BUSY
+        return steady or cpu > _SQUEEZED or cpu + queued > BUSY
     return cpu > BUSY or cpu + queued > _WANTED
 
 

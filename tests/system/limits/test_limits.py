@@ -187,11 +187,12 @@ BURN = "while True: pass\n"
 
 @pytest.mark.slow
 def test_a_worker_that_burns_cpu_is_replaced_but_not_at_once(tree: MakeTree) -> None:
+    """The limit is what a busy machine has left for it, with twenty others at each processor, too."""
     t = tree(
         """
         [workers.busy]
         command = "${tree.python} burn.py"
-        cpu_max = 0.2
+        cpu_max = 0.02
         backoff = "1h"
         """,
         start=False,
@@ -203,7 +204,7 @@ def test_a_worker_that_burns_cpu_is_replaced_but_not_at_once(tree: MakeTree) -> 
         exceeded = f.event("limit_exceeded", "busy", timeout=60)
         ended = f.event("child_exited", "busy")
     assert exceeded["kind"] == "cpu"
-    assert 0.2 < exceeded["value"] <= 1.1
+    assert 0.02 < exceeded["value"] <= 1.1
     assert seconds(started, exceeded["time"]) >= exceeded["seconds"]
     assert "burn.py" in exceeded["processes"][0]["command"]
     assert ended["exit"].startswith("cpu: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import Any
 
@@ -49,6 +50,15 @@ def test_acknowledged_work_may_take_its_time(fast: None, root: Root, client: Con
     looked = []
     assert client.request("stop", {}, idle=lambda: looked.append(1)) == "done"
     assert looked
+
+
+def test_while_it_was_stopped_itself_no_silence_counts(fast: None, root: Root, client: Control) -> None:
+    root.answers["stop"] = [None, None, {"kind": "end", "data": "done"}]
+
+    def stopped() -> None:
+        threading.Event().wait(0.4)
+
+    assert client.request("stop", {}, idle=stopped) == "done"
 
 
 def test_a_deadline_of_the_callers_own(fast: None, root: Root, client: Control) -> None:

@@ -113,25 +113,38 @@ def drive(dealer: Dealer, until: Callable[[], bool], timeout: float = PATIENCE) 
         dealer.pump()
 
 
-def dealer_at(path: Path, hello: bytes = b"hello") -> tuple[Dealer, list[bytes]]:
-    heard: list[bytes] = []
-    return Dealer(f"ipc://{path}", lambda: hello, heard.append), heard
+DealerAt = Callable[..., tuple[Dealer, list[bytes]]]
+
+
+@pytest.fixture
+def dealer_at() -> Iterator[DealerAt]:
+    """``dealer_at(path)``: a dealer that says hello there, and what it hears. Closed at the end, whatever became of the
+    test: else another test would be blamed for it."""
+    made: list[Dealer] = []
+
+    def make(path: Path, *, stays: bool = True) -> tuple[Dealer, list[bytes]]:
+        heard: list[bytes] = []
+        made.append(Dealer(f"ipc://{path}", lambda: b"hello", heard.append, stays))
+        return made[-1], heard
+
+    yield make
+    for each in made:
+        each.close()
 
 
 # --- with libzmq
 
 
-def test_hello_goes_before_what_waited(router: Router) -> None:
+def test_hello_goes_before_what_waited(router: Router, dealer_at: DealerAt) -> None:
     dealer, _ = dealer_at(router.dir / "heartbeat")
     dealer.send(b"one")
     dealer.send(lambda: b"two")
     drive(dealer, lambda: not dealer.wants_write and dealer.is_open)
     assert [router.receive() for _ in range(3)] == [b"hello", b"one", b"two"]
-    dealer.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_messages_of_every_size_go_both_ways(router: Router, size: int) -> None:
+def test_messages_of_every_size_go_both_ways(router: Router, size: int, dealer_at: DealerAt) -> None:
     dealer, heard = dealer_at(router.dir / "heartbeat")
     dealer.send(b"x" * size)
     drive(dealer, lambda: not dealer.wants_write and dealer.is_open)
@@ -140,10 +153,9 @@ def test_messages_of_every_size_go_both_ways(router: Router, size: int) -> None:
     router.send(b"y" * size)
     drive(dealer, lambda: bool(heard))
     assert heard == [b"y" * size]
-    dealer.close()
 
 
-def test_a_root_that_comes_late_or_again_is_found(router: Router) -> None:
+def test_a_root_that_comes_late_or_again_is_found(router: Router, dealer_at: DealerAt) -> None:
     router.unbind()
     dealer, _ = dealer_at(router.dir / "heartbeat")
     dealer.send(b"one")
@@ -157,10 +169,9 @@ def test_a_root_that_comes_late_or_again_is_found(router: Router) -> None:
     router.bind()
     drive(dealer, lambda: dealer.is_open and not dealer.wants_write)
     assert [router.receive() for _ in range(2)] == [b"hello", b"two"]
-    dealer.close()
 
 
-def test_a_message_of_several_frames_is_ignored_and_the_next_is_not(router: Router) -> None:
+def test_a_message_of_several_frames_is_ignored_and_the_next_is_not(router: Router, dealer_at: DealerAt) -> None:
     dealer, heard = dealer_at(router.dir / "heartbeat")
     drive(dealer, lambda: dealer.is_open)
     assert router.receive() == b"hello"
@@ -168,10 +179,9 @@ def test_a_message_of_several_frames_is_ignored_and_the_next_is_not(router: Rout
     router.send(b"whole")
     drive(dealer, lambda: bool(heard))
     assert heard == [b"whole"]
-    dealer.close()
 
 
-def test_a_message_that_is_too_long_ends_the_connection_only(router: Router) -> None:
+def test_a_message_that_is_too_long_ends_the_connection_only(router: Router, dealer_at: DealerAt) -> None:
     dealer, heard = dealer_at(router.dir / "heartbeat")
     drive(dealer, lambda: dealer.is_open)
     assert router.receive() == b"hello"
@@ -184,10 +194,9 @@ def test_a_message_that_is_too_long_ends_the_connection_only(router: Router) -> 
     assert heard == [b"short"]
     with pytest.raises(ValueError, match="65537 bytes: at most 65536"):
         dealer.send(b"x" * (MAX_MESSAGE + 1))
-    dealer.close()
 
 
-def test_close_still_sends_what_the_socket_takes(router: Router) -> None:
+def test_close_still_sends_what_the_socket_takes(router: Router, dealer_at: DealerAt) -> None:
     dealer, _ = dealer_at(router.dir / "heartbeat")
     drive(dealer, lambda: dealer.is_open)
     dealer.send(b"goodbye")
@@ -198,26 +207,25 @@ def test_close_still_sends_what_the_socket_takes(router: Router) -> None:
     assert (dealer.fileno(), dealer.retry_at, dealer.wants_write) == (-1, None, False)
 
 
-def test_libzmq_hears_that_the_connection_lives() -> None:
+def test_libzmq_hears_that_the_connection_lives(dealer_at: DealerAt) -> None:
     """A ROUTER with heartbeats of ZMTP ends a connection whose PING has no PONG."""
     with Router() as router, zmq.Context() as context, context.socket(zmq.ROUTER) as pinging:
         pinging.setsockopt(zmq.HEARTBEAT_IVL, 20)
-        pinging.setsockopt(zmq.HEARTBEAT_TIMEOUT, 100)
+        pinging.setsockopt(zmq.HEARTBEAT_TIMEOUT, 1000)  # a busy machine may keep us from answering for a while
         events = pinging.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         pinging.bind(f"ipc://{router.dir}/pinging")
         dealer, _ = dealer_at(router.dir / "pinging")
         drive(dealer, lambda: dealer.is_open)
-        end = time.monotonic() + 0.4
+        end = time.monotonic() + 1.5
         drive(dealer, lambda: time.monotonic() > end)
         assert not events.poll(0)
         assert dealer.is_open
-        dealer.close()
         pinging.disable_monitor()
         events.close(0)
 
 
-def test_who_only_passes_connects_when_there_is_something_to_say(router: Router) -> None:
-    dealer = Dealer(router.endpoint, lambda: b"hello", lambda _: None, stays=False)
+def test_who_only_passes_connects_when_there_is_something_to_say(router: Router, dealer_at: DealerAt) -> None:
+    dealer, _ = dealer_at(router.dir / "heartbeat", stays=False)
     dealer.pump()
     assert (dealer.fileno(), dealer.retry_at) == (-1, None)
     dealer.send(b"one")
@@ -226,34 +234,33 @@ def test_who_only_passes_connects_when_there_is_something_to_say(router: Router)
     assert [router.receive() for _ in range(2)] == [b"hello", b"one"]
     router.unbind()
     drive(dealer, lambda: dealer.fileno() < 0 and dealer.retry_at is None)
-    dealer.close()
 
 
 # --- with peers that are none
 
 
-def test_what_waits_is_bounded_and_the_oldest_goes(path: Path) -> None:
+def test_what_waits_is_bounded_and_the_oldest_goes(path: Path, dealer_at: DealerAt) -> None:
     dealer, _ = dealer_at(path)
     for number in range(HIGH_WATER + 5):
         dealer.send(str(number).encode())
     assert dealer.dropped == 5
-    peer = Peer(path)
-    peer.shake_hands(dealer)
-    drive(dealer, lambda: not dealer.wants_write)
-    texts = [b"hello", *(str(number).encode() for number in range(5, HIGH_WATER + 5))]
-    expected = b"".join(bytes((0, len(text))) + text for text in texts)
-    assert peer.read(len(expected)) == expected
-    dealer.close()
-    peer.close()
+    with contextlib.closing(Peer(path)) as peer:
+        peer.shake_hands(dealer)
+        drive(dealer, lambda: not dealer.wants_write)
+        texts = [b"hello", *(str(number).encode() for number in range(5, HIGH_WATER + 5))]
+        expected = b"".join(bytes((0, len(text))) + text for text in texts)
+        assert peer.read(len(expected)) == expected
 
 
-def test_a_peer_that_does_not_read_costs_messages_and_is_told_how_things_stand(peer: Peer, path: Path) -> None:
+def test_a_peer_that_does_not_read_costs_messages_and_is_told_how_things_stand(
+    peer: Peer, path: Path, dealer_at: DealerAt
+) -> None:
     dealer, _ = dealer_at(path)
     peer.shake_hands(dealer)
     before = time.monotonic()
     for number in range(2000):
         dealer.send(b"%04d" % number + b"x" * 996)
-    assert time.monotonic() - before < 1.0
+    assert time.monotonic() - before < PATIENCE
     assert dealer.dropped > 0
     got = b""
     while not got.endswith(b"\x00\x05hello"):
@@ -264,7 +271,6 @@ def test_a_peer_that_does_not_read_costs_messages_and_is_told_how_things_stand(p
     assert got.startswith(b"\x00\x05hello")
     assert texts == sorted(set(texts))
     assert texts[-HIGH_WATER:] == [b"%04d" % number for number in range(2000 - HIGH_WATER, 2000)]
-    dealer.close()
 
 
 @pytest.mark.parametrize(
@@ -283,7 +289,9 @@ def test_a_peer_that_does_not_read_costs_messages_and_is_told_how_things_stand(p
     ],
     ids=["http", "signature", "version", "mechanism", "early", "refused", "flags", "more-command", "huge", "error"],
 )
-def test_garbage_ends_the_connection_and_nothing_else(peer: Peer, path: Path, garbage: bytes) -> None:
+def test_garbage_ends_the_connection_and_nothing_else(
+    peer: Peer, path: Path, garbage: bytes, dealer_at: DealerAt
+) -> None:
     dealer, heard = dealer_at(path)
     for _ in range(2):
         peer.accept(dealer)
@@ -291,13 +299,12 @@ def test_garbage_ends_the_connection_and_nothing_else(peer: Peer, path: Path, ga
         assert peer.hung_up(dealer)
         peer.connection.close()
     assert heard == []
-    dealer.close()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 400), max_size=5))
 def test_whatever_comes_in_whatever_pieces_nothing_is_raised(
-    peer: Peer, path: Path, data: bytes, cuts: list[int]
+    peer: Peer, path: Path, dealer_at: DealerAt, data: bytes, cuts: list[int]
 ) -> None:
     dealer, _ = dealer_at(path)
     peer.accept(dealer)
@@ -311,7 +318,7 @@ def test_whatever_comes_in_whatever_pieces_nothing_is_raised(
     peer.connection.close()
 
 
-def test_a_handshake_byte_by_byte_is_one(peer: Peer, path: Path) -> None:
+def test_a_handshake_byte_by_byte_is_one(peer: Peer, path: Path, dealer_at: DealerAt) -> None:
     dealer, heard = dealer_at(path)
     peer.accept(dealer)
     for byte in GREETING + READY + b"\x00\x02hi":
@@ -319,20 +326,18 @@ def test_a_handshake_byte_by_byte_is_one(peer: Peer, path: Path) -> None:
         dealer.pump()
     assert dealer.is_open
     assert heard == [b"hi"]
-    dealer.close()
 
 
-def test_a_ping_is_answered_with_its_own_words(peer: Peer, path: Path) -> None:
+def test_a_ping_is_answered_with_its_own_words(peer: Peer, path: Path, dealer_at: DealerAt) -> None:
     dealer, _ = dealer_at(path)
     peer.shake_hands(dealer)
     assert peer.read(7) == b"\x00\x05hello"
     peer.connection.sendall(b"\x04\x0a\x04PING\x00\x64abc")
     drive(dealer, lambda: bool(select.select([peer.connection], [], [], 0)[0]))
     assert peer.read(10) == b"\x04\x08\x04PONGabc"
-    dealer.close()
 
 
-def test_pings_that_nobody_reads_the_answers_of_pile_nothing_up(peer: Peer, path: Path) -> None:
+def test_pings_that_nobody_reads_the_answers_of_pile_nothing_up(peer: Peer, path: Path, dealer_at: DealerAt) -> None:
     dealer, _ = dealer_at(path)
     peer.shake_hands(dealer)
     peer.connection.setblocking(False)
@@ -346,10 +351,9 @@ def test_pings_that_nobody_reads_the_answers_of_pile_nothing_up(peer: Peer, path
             dealer.pump()
     assert dealer.is_open
     assert len(dealer._out) < 2 * MAX_MESSAGE
-    dealer.close()
 
 
-def test_who_hangs_up_at_once_is_asked_ever_more_seldom(peer: Peer, path: Path) -> None:
+def test_who_hangs_up_at_once_is_asked_ever_more_seldom(peer: Peer, path: Path, dealer_at: DealerAt) -> None:
     dealer, _ = dealer_at(path)
     waits = []
     for _ in range(5):
@@ -360,24 +364,20 @@ def test_who_hangs_up_at_once_is_asked_ever_more_seldom(peer: Peer, path: Path) 
         waits.append(dealer.retry_at - time.monotonic())
     assert all(later > earlier for earlier, later in itertools.pairwise(waits)), waits
     assert waits[-1] <= zmtp.RETRY_MOST
-    dealer.close()
 
 
-def test_nobody_takes_the_connection_and_nothing_waits(path: Path) -> None:
+def test_nobody_takes_the_connection_and_nothing_waits(path: Path, dealer_at: DealerAt) -> None:
     """A full backlog, where a blocking connect would wait for ever."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen(0)
-    dealers = [dealer_at(path)[0] for _ in range(5)]
-    before = time.monotonic()
-    for dealer in dealers:
-        dealer.send(b"x")
-        dealer.pump()
-    assert time.monotonic() - before < 1.0
-    assert any(dealer.fileno() < 0 for dealer in dealers) or len(dealers) < 3
-    for dealer in dealers:
-        dealer.close()
-    listener.close()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(0)
+        dealers = [dealer_at(path)[0] for _ in range(5)]
+        before = time.monotonic()
+        for dealer in dealers:
+            dealer.send(b"x")
+            dealer.pump()
+        assert time.monotonic() - before < PATIENCE
+        assert any(dealer.fileno() < 0 for dealer in dealers) or len(dealers) < 3
 
 
 def test_another_kind_of_endpoint_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -50,6 +51,41 @@ def test_a_late_loop_says_so_first(loop: Loop) -> None:
     loop.run()
     assert len(late) == 1
     assert late[0] > 1
+
+
+def test_a_loop_that_was_stopped_in_the_midst_of_a_turn_says_so_first(loop: Loop) -> None:
+    """What it does after that is due at once, and so not late by any clock but its own."""
+    said: list[object] = []
+    loop.late_by = 0.05
+    loop.on_late = lambda seconds: said.append(seconds > 0.05)
+
+    def stopped() -> None:
+        threading.Event().wait(0.1)
+        loop.later(0, lambda: said.append("due"))
+        loop.later(0, lambda: loop.stop(0))
+
+    loop.later(0, stopped)
+    loop.run()
+    assert said == [True, "due"]
+
+
+def test_what_has_come_is_heard_before_what_is_due(loop: Loop) -> None:
+    """An answer and its deadline in the same turn: it is not too late."""
+    read, write = os.pipe()
+    said: list[str] = []
+    deadline = loop.later(0, lambda: said.append("too late"))
+
+    def answered(events: int) -> None:
+        deadline.cancel()
+        loop.stop(0)
+
+    loop.watch(read, answered)
+    os.write(write, b"x")
+    loop.run()
+    assert said == []
+    loop.unwatch(read)
+    os.close(read)
+    os.close(write)
 
 
 def test_signals(loop: Loop) -> None:
