@@ -92,12 +92,16 @@ class Meter:
     def __init__(self) -> None:
         self._before: dict[Identity, Cost] = {}
         self._seen: deque[tuple[float, float]] = deque()
-        """When, and seconds of CPU used from the first look until then."""
+        """When, and seconds of CPU used until then, from the first look or from the start."""
         self.last: dict[int, float] = {}
         """Cores that each process used between the two last looks, by pid."""
 
-    def take(self, at: float, processes: Collection[Cost]) -> None:
-        """One look, at monotonic ``at``: all processes of the worker."""
+    def take(self, at: float, processes: Collection[Cost], spent: float | None = None) -> None:
+        """One look, at monotonic ``at``: all processes of the worker.
+
+        ``spent``: seconds of CPU that all its processes have used since its start, those that are gone included, where
+        the system counts that.
+        """
         now = {identity(cost): cost for cost in processes}
         used = 0.0
         self.last = {}
@@ -112,7 +116,7 @@ class Meter:
                 used += share
                 self.last[cost.pid] = share / took
         total = self._seen[-1][1] if self._seen else 0.0
-        self._seen.append((at, total + used))
+        self._seen.append((at, total + used if spent is None else spent))
         while len(self._seen) > 1 and self._seen[1][0] <= at - WINDOW:
             self._seen.popleft()
         self._before = now

@@ -120,12 +120,15 @@ class Adopter:
                 return
 
     def owner(self, seen: Process) -> Child | None:
-        """The living child that a process belongs to, by its group, session, environment or lineage."""
+        """The living child that a process belongs to, by its cgroup, group, session, environment or lineage."""
         return self._whose(seen)[0]
 
     def _whose(self, seen: Process) -> tuple[Child | None, Key | None, str]:
         """The child it belongs to, or the name that it was of, and how its environment is ours."""
         table = self._table
+        key = self._keeper.cgroups.whose(seen.pid)
+        if key is not None:
+            return table.children.get(key), key, "cgroup"
         for number in (seen.session, seen.pgrp):
             child = table.groups.get(number) or self._reported.get(number)
             if child is not None and seen.start >= child.start:

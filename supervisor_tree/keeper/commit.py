@@ -111,16 +111,20 @@ class Effects:
             keeper.zygotes.request(name, inc, effect, env)
             return
         outlets = Outlets(keeper, effect, env)
+        folder = keeper.cgroups.make(name)
         try:
             since = time.monotonic()
-            pid, launch = keeper.spawner.program(effect, env, outlets.out, outlets.err)
+            with keeper.cgroups.inside(folder):
+                pid, launch = keeper.spawner.program(effect, env, outlets.out, outlets.err)
         except BaseException:
+            keeper.cgroups.drop(folder)
             outlets.close()
             raise
         outlets.close_writes()
         # It is not reaped before this returns, so its line in /proc is there even if it has ended already.
         child = Child(name, inc, pid, means.process_identity(pid) or 0, since, effect)
         keeper.table.add(child)
+        keeper.cgroups.belongs(folder, child)
         if child.stop.get("command"):
             child.env = env
         if launch is None:

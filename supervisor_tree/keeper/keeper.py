@@ -9,6 +9,7 @@ import signal
 from supervisor_tree.keeper import last_life
 from supervisor_tree.keeper.adopt import Adopter
 from supervisor_tree.keeper.brain import Brain
+from supervisor_tree.keeper.cgroups import Cgroups
 from supervisor_tree.keeper.commit import Effects
 from supervisor_tree.keeper.ending import Ending
 from supervisor_tree.keeper.kept import Kept
@@ -66,6 +67,7 @@ class Keeper:
         self._catch()
         self.table = Table()
         self.kept = Kept()
+        self.cgroups = Cgroups(self)
         self.spawner = Spawner(environ, self.tree_id)
         self.adopter = Adopter(self)
         self.mains = MainProcesses(self)
@@ -171,6 +173,7 @@ class Keeper:
                         "boot": self.boot,
                         "ns": self.namespace,
                         "start": self.start,
+                        **self.cgroups.note(),
                     }
                 )
                 self.logger.begin(str(head["state_dir"]))
@@ -181,6 +184,7 @@ class Keeper:
                 self._refuse(f"{head['state_dir']}: {error.strerror}")
                 return
             self.prepared = True
+            self.cgroups.tell()
         self.brain.prepared(self._swept, self.lock.fd)
 
     def _refuse(self, message: str) -> None:
@@ -253,7 +257,10 @@ class Keeper:
         if child.failure is not None:
             self.kept.event("spawn_failed", name=child.name, inc=child.inc, **child.failure)
         else:
-            self.kept.event("exited", name=child.name, inc=child.inc, pid=child.pid, **(end or self.unknown(child)))
+            # Before it is known of: what the logger says next may be that it has all of it.
+            more = {"complete": self.logger.tell_complete(child)} if child.tells_output else {}
+            fields = {**(end or self.unknown(child)), **more}
+            self.kept.event("exited", name=child.name, inc=child.inc, pid=child.pid, **fields)
 
     @staticmethod
     def unknown(child: Child) -> dict[str, Any]:

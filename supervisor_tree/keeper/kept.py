@@ -26,6 +26,8 @@ class Kept:
         """Sequence number of the last commit."""
         self.state: dict[str, bytes] = {}
         self.journal: deque[tuple[int, bytes]] = deque()
+        self.written = 0
+        """Number of the last journal line that is on the disk, as far as we were told."""
         self.events: deque[dict[str, Any]] = deque()
         """Not acknowledged, oldest first."""
         self._next = 1
@@ -62,8 +64,8 @@ class Kept:
         acknowledged = head.get("ack") or 0
         while self.events and self.events[0]["n"] <= acknowledged:
             self.events.popleft()
-        written = head.get("written") or 0
-        while self.journal and self.journal[0][0] <= written:
+        self.written = max(self.written, head.get("written") or 0)
+        while self.journal and self.journal[0][0] <= self.written:
             self.journal.popleft()
         self.seq = seq
         return True
@@ -76,5 +78,11 @@ class Kept:
         """The part of ``hello`` that a new root takes over, and its blob."""
         state, values = pack_items(self.state.items())
         journal, lines = pack_items(self.journal)
-        head = {"commit": self.seq, "state": state, "journal": journal, "events": list(self.events)}
+        head = {
+            "commit": self.seq,
+            "state": state,
+            "journal": journal,
+            "written": self.written,
+            "events": list(self.events),
+        }
         return head, values + lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from supervisor_tree.keeper import record, sweep
+from supervisor_tree.keeper import cgroup_names, record, sweep
 from supervisor_tree.keeper.lock import Busy, Lock, take
 from supervisor_tree.system import means
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from supervisor_tree.keeper.limits import Limits
+    from supervisor_tree.system.cgroup import Cgroup
 
 _WRITING = 1.0
 """Seconds in which a keeper that has just taken the lock has written its name into it."""
@@ -66,7 +67,7 @@ def _after_its_heirs(path: str, state_dir: str, name: str, limits: Limits) -> Lo
                     means.signal_process(row[2], row[3], signal.SIGKILL)
         owner = busy.owner
         if owner.get("id"):
-            sweep.kill_all(str(owner["id"]), last.rows if _same_machine(last.life) else ())
+            sweep.kill_all(str(owner["id"]), last.rows if _same_machine(last.life) else (), cgroup=_cgroup(owner))
     return _take_or_refuse(path, name, _WRITING)
 
 
@@ -75,7 +76,12 @@ def _sweep(owner: dict[str, Any], state_dir: str) -> list[dict[str, Any]]:
         return []
     last = record.read(os.path.join(state_dir, "keeper.log"))
     of_this_life = last.life.get("id") == owner["id"] and _same_machine(last.life)
-    return sweep.kill_all(str(owner["id"]), last.rows if of_this_life else ())
+    return sweep.kill_all(str(owner["id"]), last.rows if of_this_life else (), cgroup=_cgroup(owner))
+
+
+def _cgroup(owner: dict[str, Any]) -> Cgroup | None:
+    """The folder of a life that is over."""
+    return cgroup_names.noted(owner.get("cgroup")) if _same_machine(owner) else None
 
 
 def _same_machine(who: dict[str, Any]) -> bool:

@@ -68,6 +68,8 @@ class LogKeeper:
         self._ladder = Ladder(keeper)
         self._streams: dict[int, Stream] = {}
         self._of: dict[tuple[str, int], list[Stream]] = {}
+        self._awaited: set[tuple[str, int]] = set()
+        """Whose end the root has been told and the end of their output has not."""
         self._next = 1
         self._lines: list[str] = []
         self._said = 0
@@ -190,6 +192,13 @@ class LogKeeper:
                 stream.emptied = True
             self._queue({"t": "emptied", "name": writer.name, "inc": writer.inc})
 
+    def tell_complete(self, child: Child) -> bool:
+        """Whether the output of one that has ended is complete; if not, `output_complete` will tell."""
+        if child.key not in self._of:
+            return True
+        self._awaited.add(child.key)
+        return False
+
     def own_file(self, name: str) -> str:
         """Path of the log of one that no configuration names one for."""
         return os.path.join(self._state_dir, "logs", f"{name}.log")
@@ -220,6 +229,9 @@ class LogKeeper:
         rest.remove(stream)
         if not rest:
             del self._of[key]
+            if key in self._awaited:
+                self._awaited.discard(key)
+                self._keeper.kept.event("output_complete", name=key[0], inc=key[1])
 
     # --- the table on disk
 

@@ -42,6 +42,7 @@ def run(
         keeper.live_while_open(lifeline)
     status = keeper.run()
     reap_the_rest()
+    keeper.cgroups.leave()
     return status
 
 

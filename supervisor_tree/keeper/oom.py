@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import os
 
-from supervisor_tree.system import means, procfs
+from supervisor_tree.system import means
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervisor_tree.system.cgroup import Cgroup
 
 _FIRST_NAMESPACE = "pid:[4026531836]"
 """Of pids: the kernel's log counts in this one. The number is fixed in the kernel (PROC_PID_INIT_INO)."""
@@ -31,11 +35,12 @@ class OomKills:
         self._asked = False
 
     @classmethod
-    def of_this_system(cls) -> OomKills:
+    def of_this_system(cls, own: Cgroup | None) -> OomKills:
+        """``own``: the cgroup that all of the tree is in, however deep."""
         log = _open("/dev/kmsg") if means.pid_namespace() == _FIRST_NAMESPACE else None
         if log is not None:
             os.lseek(log, 0, os.SEEK_END)
-        return cls(Counter("/proc/vmstat"), Counter(f"{_own_cgroup()}/memory.events"), log)
+        return cls(Counter("/proc/vmstat"), Counter("" if own is None else f"{own.path}/memory.events"), log)
 
     def next_burst(self) -> None:
         """More exits are handled from here on: the next question is one to the kernel."""
@@ -102,18 +107,6 @@ def _open(path: str) -> int | None:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-
-
-def _own_cgroup() -> str:
-    """Folder of the cgroup (v2) that this process is in."""
-    for line in (procfs.read("/proc/self/cgroup") or b"").splitlines():
-        if not line.startswith(b"0::"):
-            continue
-        for mount in (procfs.read("/proc/self/mountinfo") or b"").splitlines():
-            fields = mount.split()
-            if b"cgroup2" in fields[fields.index(b"-") :]:
-                return os.fsdecode(fields[4]) + os.fsdecode(line[3:]).rstrip("/")
-    return "/sys/fs/cgroup"
 
 
 def _victims(log: int) -> dict[int, str]:

@@ -28,7 +28,7 @@ class Reaper:
         self._keeper = keeper
         self._table = keeper.table
         self._again: dict[tuple[str, int], Timer] = {}
-        self._oom = OomKills.of_this_system()
+        self._oom = OomKills.of_this_system(keeper.cgroups.own)
         self._reaped: list[Any] = []
 
     def reap(self) -> None:
@@ -157,7 +157,7 @@ class Reaper:
             code = os.WEXITSTATUS(status)
         oom = None
         if number == signal.SIGKILL and not child.killed:
-            oom = self._oom.killed(pid)
+            oom = False if self._keeper.cgroups.oom_killed(child) is False else self._oom.killed(pid)
         child.end = {
             "code": code,
             "signal": number,
@@ -172,6 +172,7 @@ class Reaper:
             # Nobody has told the others, and there is no end of the grace that would.
             self._keeper.stopper.kill(child)
         if not child.asked and child.sweep:
+            self._keeper.cgroups.kill(child)
             for pid, start in child.rest.items():
                 try:
                     means.signal_process(pid, start, signal.SIGKILL)
@@ -185,12 +186,13 @@ class Reaper:
         if not child.sweep or not self._left(child):
             self.finish(child)
         elif child.key not in self._again:
+            self._keeper.cgroups.when_empty(child, lambda: self._look_now(child))
             self._look_again(child, self._keeper.limits.leftover, _LOOK_AGAIN_FIRST)
 
     def _left(self, child: Child) -> bool:
         if child.rest and not means.orphans_come_to_us:
             child.rest = {pid: start for pid, start in child.rest.items() if _lives(pid, start)}
-        left = bool(child.rest) or child.command is not None
+        left = bool(child.rest) or child.command is not None or self._keeper.cgroups.populated(child)
         if child.emptied:
             return left
         child.emptied = not group_exists(child.pid)
@@ -207,6 +209,7 @@ class Reaper:
             self._keeper.loop.unwatch(fd)
             os.close(fd)
         child.watches.clear()
+        self._keeper.cgroups.done(child)
         self._keeper.mains.forget(child)
         self._table.remove(child)
         end = child.end or {}
@@ -268,6 +271,9 @@ class Reaper:
             self._keeper.loop.unwatch(fd)
             os.close(fd)
         # Its parent may take a moment to reap it; until then the group exists.
+        self._look_now(child)
+
+    def _look_now(self, child: Child) -> None:
         timer = self._again.pop(child.key, None)
         if timer is not None:
             timer.cancel()

@@ -117,9 +117,10 @@ class Stopper:
             _signal(child.main, child.main_start, signal.SIGKILL)
 
     def kill_rest(self, child: Child) -> None:
-        """SIGKILL to all of it but the leader."""
+        """SIGKILL to all of it but the leader; where it has a cgroup, to the leader too."""
         if not child.sweep:
             return
+        self._keeper.cgroups.kill(child)
         for pid, start in [*child.rest.items(), *child.lineage.items()]:
             _signal(pid, start, signal.SIGKILL)
         if child.end is not None:
@@ -127,14 +128,19 @@ class Stopper:
                 _signal(member.pid, member.start, signal.SIGKILL)
 
     def members(self, child: Child) -> list[Process]:
-        """Living members of a group or session whose leader is gone: a full walk."""
-        if child.emptied or not group_exists(child.pid):
-            return []
-        return [
-            each
-            for each in means.processes()
-            if child.pid in (each.pgrp, each.session) and each.start >= child.start and not each.dead
-        ]
+        """What lives of one whose leader is gone: of its cgroup; and of its group or session, by a full walk."""
+        found = self._keeper.cgroups.members(child)
+        if not child.emptied and group_exists(child.pid):
+            known = {each.pid for each in found}
+            found += [
+                each
+                for each in means.processes()
+                if child.pid in (each.pgrp, each.session)
+                and each.start >= child.start
+                and not each.dead
+                and each.pid not in known
+            ]
+        return found
 
     def _arm(self, child: Child) -> None:
         if child.deadline is None:
@@ -166,7 +172,8 @@ class Stopper:
         try:
             path = find_program(command["argv"][0], env, command.get("cwd"))
             target = keeper.spawner.null if out is None else out
-            pid = keeper.spawner.start(path, command["argv"], env, target, target, cwd=command.get("cwd"))
+            with keeper.cgroups.inside(child.cgroup):
+                pid = keeper.spawner.start(path, command["argv"], env, target, target, cwd=command.get("cwd"))
         except SpawnError as error:
             keeper.kept.event("stop_command_failed", name=child.name, inc=child.inc, reason=error.reason)
             self.ask(child)

@@ -11,11 +11,14 @@ import select
 import signal
 import time
 
+from supervisor_tree.keeper import cgroup_names
 from supervisor_tree.system import Process, means
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from supervisor_tree.system.cgroup import Cgroup
 
     Row = Sequence[object]
 
@@ -34,11 +37,12 @@ def kill_all(
     deadline: float | None = None,
     others: bool = True,
     heir: bool = False,
+    cgroup: Cgroup | None = None,
 ) -> list[dict[str, object]]:
     """SIGKILL every process of a tree until two scans running find none.
 
-    What belongs to it: whatever has ``SUPERVISOR_TREE_ID=tree_id`` in its exec-time environment, and the
-    groups and sessions of the processes that ``table`` names.
+    What belongs to it: whatever has ``SUPERVISOR_TREE_ID=tree_id`` in its exec-time environment, the groups and
+    sessions of the processes that ``table`` names, and what is in the folders of its cgroup, which are removed.
 
     Args:
         tree_id: the id of the life to sweep.
@@ -50,15 +54,19 @@ def kill_all(
             by itself, so that two sweeps at once don't disturb each other.
         heir: we are such a root or logger, and end after this: we say by our short name that we are done, and
             don't wait for one that has said so.
+        cgroup: of a tree that we are not in. An heir knows its own.
 
     Returns:
         One ``{"name", "pid", "command"}`` for each process killed (name: None where unknown).
 
-    A process that has left the session, wiped its environment and lost its parent is not found.
+    Where there is no cgroup, a process that has left the session, wiped its environment and lost its parent is not
+    found.
     """
+    if heir:
+        cgroup = cgroup_names.mine()
     end = time.monotonic() + 10 if deadline is None else deadline
     spared = {1, os.getpid(), *spare}
-    scanner = _Scanner(tree_id, table, spared)
+    scanner = _Scanner(tree_id, table, spared, cgroup)
     killed: dict[tuple[int, int], dict[str, object]] = {}
     empty = 0
     while empty < 2:
@@ -73,6 +81,7 @@ def kill_all(
             if (each.pid, each.start) not in killed:
                 killed[each.pid, each.start] = {"name": name, "pid": each.pid, "command": means.command(each.pid)}
             kill(each)
+        scanner.kill_folders()
         _wait_for_one(found, _BETWEEN_SCANS)
     if heir:
         # Said before the other is looked at: of two that are done at once, one sees it and goes, the other sees that.
@@ -80,7 +89,17 @@ def kill_all(
         scanner.sweepers = {pid: each for pid, each in scanner.sweepers.items() if not _is_done(each, tree_id)}
     if others and scanner.sweepers:
         _let_end(list(scanner.sweepers.values()), min(end, time.monotonic() + _OTHERS_MAY_TAKE))
+    if cgroup is not None:
+        _leave(cgroup)
     return list(killed.values())
+
+
+def _leave(cgroup: Cgroup) -> None:
+    cgroup.remove()  # in an heir's is the heir itself: the next start removes that
+    try:
+        cgroup_names.give_back(cgroup)
+    except OSError:
+        return  # Another tree is in the same cgroup, or the other sweeper was faster.
 
 
 def half_spawned_name(tree_id: str) -> str:
@@ -140,7 +159,8 @@ class _Known:
 class _Scanner:
     """Walks over all processes, again and again; what turned out to be no part of the tree is asked only once."""
 
-    def __init__(self, tree_id: str, table: Iterable[Row], spared: set[int]) -> None:
+    def __init__(self, tree_id: str, table: Iterable[Row], spared: set[int], cgroup: Cgroup | None) -> None:
+        self._cgroup = cgroup
         self._wanted = b"SUPERVISOR_TREE_ID=" + tree_id.encode()
         self._half_spawned = half_spawned_name(tree_id)
         self._known = _Known(table)
@@ -151,6 +171,7 @@ class _Scanner:
 
     def scan(self) -> list[tuple[Process, str | None]]:
         """Living processes of the tree but roots, loggers and the spared; each with its worker's name."""
+        members = {pid: name for folder, name in self._folders() for pid in folder.members()}
         alive = {each.pid: each for each in means.processes() if not each.dead}
         self._known.drop_reused(alive)
         self.sweepers = {}
@@ -158,7 +179,7 @@ class _Scanner:
         for each in alive.values():
             if each.pid in self._spared:
                 continue
-            name = self._known.owner(each)
+            name = self._known.owner(each) or members.get(each.pid)
             if each.name == self._half_spawned:
                 found.append((each, name))
                 continue
@@ -176,6 +197,19 @@ class _Scanner:
             elif text != b"":  # Empty: perhaps in the middle of an exec.
                 self._others.add((each.pid, each.start))
         return found
+
+    def _folders(self) -> list[tuple[Cgroup, str]]:
+        """Folders of workers, with their names."""
+        folders = [] if self._cgroup is None else self._cgroup.folders()
+        return [(each, name) for each in folders if (name := cgroup_names.worker(each.name)) is not None]
+
+    def kill_folders(self) -> None:
+        """SIGKILL to all that are in folders of workers: those that fork meanwhile don't get away."""
+        for folder, _ in self._folders():
+            try:
+                folder.kill()
+            except OSError:
+                continue  # the other sweeper was faster
 
 
 def value(entries: Iterable[bytes], key: str) -> str | None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from supervisor_tree.keeper.loop import Timer
+    from supervisor_tree.system.cgroup import Cgroup
 
     class Writer(Protocol):
         """Whose output the logger writes."""
@@ -37,6 +38,7 @@ class Child:
 
     __slots__ = (
         "asked",
+        "cgroup",
         "command",
         "deadline",
         "emptied",
@@ -60,6 +62,7 @@ class Child:
         "start",
         "stop",
         "sweep",
+        "tells_output",
         "then",
         "timer",
         "told_leftover",
@@ -74,8 +77,12 @@ class Child:
         self.since = since
         self.stop: dict[str, Any] = effect.get("stop") or {}
         self.sweep = effect.get("sweep", True) is not False
+        self.tells_output = bool(effect.get("tell_output"))
+        """The root wants to know when its output is complete: somebody reads it then."""
         self.env: dict[str, str] | None = None
         """Environment at the spawn; kept only for a stop command."""
+        self.cgroup: Cgroup | None = None
+        """The folder of its own, where there are such."""
         self.order = 0
         self.then: Sequence[Next] = ()
         """Those to stop, one after the other, when a requested stop has ended."""

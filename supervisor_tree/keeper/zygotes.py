@@ -175,6 +175,7 @@ class Zygotes:
         self._table.adopted.pop(pid, None)
         child.forked = True
         self._table.add(child, of_zygote=zygote is not None)
+        keeper.cgroups.take(child)
         if zygote is not None:
             self.forks.add(child, zygote)
             zygote.answered(request.key)
@@ -299,9 +300,13 @@ class Zygotes:
                 self.orphan(pid)
             else:
                 self._lose(pid)
-        theirs = [each for each in self.requests.values() if each.zygote is zygote]
         if self.over:
             return
+        for request in list(self.requests.values()):
+            if request.zygote is zygote and request.talk is not None:
+                # Whether there was a fork has been said before its end, and may be heard after it.
+                self._talked(request, request.talk)
+        theirs = [each for each in self.requests.values() if each.zygote is zygote]
         successor = self._successor(zygote, theirs, was_ready=was_ready)
         for request in theirs:
             request.zygote = None

@@ -1,4 +1,4 @@
-"""The Linux means: subreaper, pidfd, splice, memfd, inotify, /proc."""
+"""The Linux means: subreaper, pidfd, splice, memfd, inotify, cgroups, /proc."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from supervisor_tree.system.means import Cost, Means, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from supervisor_tree.system.cgroup import Cgroup
     from supervisor_tree.system.look import Look
     from supervisor_tree.system.watch import FileWatcher
 
@@ -94,8 +97,8 @@ class LinuxMeans(Means):
 
         return look(pid)
 
-    def costs(self) -> list[Cost] | None:
-        return procfs.costs()
+    def costs(self, pids: Iterable[int] | None = None) -> list[Cost] | None:
+        return procfs.costs(pids)
 
     def processes(self) -> list[Process]:
         return procfs.processes()
@@ -144,6 +147,40 @@ class LinuxMeans(Means):
 
     def holders(self, pipe: int) -> list[int]:
         return procfs.writers(os.readlink(f"/proc/self/fd/{pipe}"))
+
+    def lock_holders(self, device: int, inode: int) -> list[int]:
+        return procfs.lock_holders(device, inode)
+
+    def openers(self, device: int, inode: int, names: Collection[str]) -> list[int]:
+        return procfs.openers(device, inode, names)
+
+    def open_elsewhere(self, fd: int) -> bool:
+        import fcntl
+
+        try:
+            # A lease for writing is given only to the one who alone has the file open. Who opens it meanwhile waits
+            # for the microseconds until it is given back, and we are told by a signal: by one that does no harm.
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return True
+        except OSError:  # not our file, or a file system without leases
+            return False
+        return False
+
+    def time_with_sleep(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def own_cgroup(self) -> Cgroup | None:
+        from supervisor_tree.system import cgroup
+
+        return cgroup.own()
+
+    def cgroup_line(self, pid: int) -> str | None:
+        from supervisor_tree.system import cgroup
+
+        return cgroup.line_of(pid)
 
     def tee(self, source: int, target: int, count: int) -> int | None:
         return libc.call("tee", source, target, count, _SPLICE_F_NONBLOCK)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # not `typing.TYPE_CHECKING`: importing typing costs the keeper 4 ms and half a megabyte
+    from collections.abc import Collection, Iterable
+
+    from supervisor_tree.system.cgroup import Cgroup
     from supervisor_tree.system.look import Look
     from supervisor_tree.system.watch import FileWatcher
 
@@ -125,8 +129,9 @@ class Means:
         """What each thread of a process does. None: gone, or the system can't say (then ask psutil)."""
         return None
 
-    def costs(self) -> list[Cost] | None:
-        """What every process that can be seen has cost, zombies too. A full walk. None: ask psutil."""
+    def costs(self, pids: Iterable[int] | None = None) -> list[Cost] | None:
+        """What these processes have cost, zombies too. None for ``pids``: all that can be seen, a full walk. Returns
+        None: ask psutil."""
         return None
 
     def process_identity(self, pid: int) -> int | None:
@@ -192,6 +197,38 @@ class Means:
     def holders(self, pipe: int) -> list[int]:
         """pids of the processes that can still write into a pipe; empty where that can't be told. A full walk."""
         return []
+
+    # --- lock files
+
+    def lock_holders(self, device: int, inode: int) -> list[int]:
+        """pids of processes that have a file locked, as far as the system tells: trying to lock it is the proof."""
+        return []
+
+    def openers(self, device: int, inode: int, names: Collection[str]) -> list[int]:
+        """pids of processes that have a file open, seen from here; ``names``: what its last part is, or was. A full
+        walk."""
+        return []
+
+    def open_elsewhere(self, fd: int) -> bool:
+        """Whether somebody else has this regular file open, too, as far as the system tells. False: it can't."""
+        return False
+
+    # --- time
+
+    def time_with_sleep(self) -> float:
+        """Seconds since some moment of this boot, those for which the machine slept included where the system counts
+        them; no setting of the wall clock moves it."""
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+    # --- cgroups (v2)
+
+    def own_cgroup(self) -> Cgroup | None:
+        """The one that this process is in; None: there are none here."""
+        return None
+
+    def cgroup_line(self, pid: int) -> str | None:
+        """What the system calls the one that a process is in (`Cgroup.line`)."""
+        return None
 
     # --- bytes without user memory
 

@@ -6,6 +6,10 @@ import os
 
 from supervisor_tree.system.means import Cost, Process
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
 
 def read(path: str) -> bytes | None:
     """A whole file of /proc (they can't be sized beforehand); None when it is gone or forbidden."""
@@ -55,12 +59,10 @@ def usage(pid: int) -> tuple[float, int, float] | None:
     return (int(fields[11]) + int(fields[12])) / TICKS, int(fields[21]) * _PAGE, int(fields[19]) / TICKS
 
 
-def costs() -> list[Cost]:
-    """A full walk: one line of each /proc/PID/stat."""
+def costs(pids: Iterable[int] | None = None) -> list[Cost]:
+    """One line of each /proc/PID/stat; of all processes by a full walk."""
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    for name in [each for each in os.listdir("/proc") if each.isdigit()] if pids is None else pids:
         try:
             fd = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -142,6 +144,40 @@ def writers(link: str) -> list[int]:
                 if os.readlink(path) == link and os.lstat(path).st_mode & 0o200:
                     found.append(int(entry))
                     break
+        except OSError:
+            continue
+    return found
+
+
+def lock_holders(device: int, inode: int) -> list[int]:
+    """/proc/locks: who holds a lock on the file. Not those who wait for it, and not who is of no number here."""
+    wanted = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}".encode()
+    found = []
+    for line in (read("/proc/locks") or b"").splitlines():
+        fields = line.split()
+        # 1: FLOCK  ADVISORY  WRITE 4711 08:01:1234 0 EOF
+        if len(fields) > 5 and fields[1] != b"->" and fields[5] == wanted and int(fields[4]) > 0:
+            found.append(int(fields[4]))
+    return found
+
+
+def openers(device: int, inode: int, names: Collection[str]) -> list[int]:
+    """Who has the file open, among those whose descriptors may be seen."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        folder = f"/proc/{entry}/fd"
+        try:
+            for fd in os.listdir(folder):
+                path = f"{folder}/{fd}"
+                # Told by name first: to ask each open file for its number could wait for a network.
+                name = os.readlink(path).removesuffix(" (deleted)").rpartition("/")[2]
+                if name in names:
+                    status = os.stat(path)
+                    if (status.st_dev, status.st_ino) == (device, inode):
+                        found.append(int(entry))
+                        break
         except OSError:
             continue
     return found

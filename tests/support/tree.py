@@ -41,6 +41,8 @@ class Tree:
         self.file = folder / "tree.toml"
         self.state_dir = folder / ".supervisor-tree"
         self.mark = uuid.uuid4().hex
+        self.wrap: list[str] = []
+        """A command that becomes `start` in the end, by exec: it keeps its pid."""
         self.environ = clean_environment(environ or {})
         self.keeper: subprocess.Popen[bytes] | None = None
         """The process that `start` made last; its pid is the keeper's."""
@@ -67,7 +69,7 @@ class Tree:
         """Any command, not waited for, in a session of its own; its output goes to `start-N.out` (see `output`)."""
         with open(self.dir / f"start-{len(self._spawned) + 1}.out", "wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor_tree", *arguments],
+                [*self.wrap, sys.executable, "-m", "supervisor_tree", *arguments],
                 cwd=self.dir,
                 env={**self.environ, MARK: self.mark},
                 stdin=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ from supervisor_tree.core.limits import WINDOW, over
 from supervisor_tree.core.node import State
 from supervisor_tree.root.aside import Aside, TooLate
 from supervisor_tree.root.limits.sampling import Sampler, Used, Wanted
-from supervisor_tree.root.sentences import cores, size
+from supervisor_tree.root.words import cores, size
 
 if TYPE_CHECKING:
     from supervisor_tree.config.settings import WorkerSettings

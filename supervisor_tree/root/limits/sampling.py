@@ -1,9 +1,14 @@
 """What the processes of limited workers cost: one walk over all processes a look, however many workers there are.
 
-Runs in a thread. Resident memory is what a walk tells, and it counts a page once for each process that has it:
-workers forked by one zygote all have numpy. So a worker that seems to be over its limit is asked for the exact
-figure (PSS, where each of N sharers counts an N-th; USS on macOS), which costs a walk of its page tables. Where
-that may not be read, resident memory is what counts.
+Where each worker has a cgroup, that says who belongs to it and counts its CPU, so nothing else is walked over; and its
+memory, where the tree has that controller.
+
+Otherwise resident memory is what a walk tells, and it counts a page once for each process that has it: workers forked
+by one zygote all have numpy. So a worker that seems to be over its limit is asked for the exact figure (PSS, where each
+of N sharers counts an N-th; USS on macOS), which costs a walk of its page tables. Where that may not be read, resident
+memory is what counts.
+
+Runs in a thread.
 """
 
 from __future__ import annotations
@@ -11,10 +16,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor_tree.core.limits import BACK, Identity, Meter, Worker, identity, owners
+from supervisor_tree.keeper import cgroup_names
 from supervisor_tree.system import Cost, means
+
+if TYPE_CHECKING:
+    from supervisor_tree.system.cgroup import Cgroup
 
 _BIGGEST = 3
 """Processes named when a limit is passed …"""
@@ -47,6 +56,8 @@ class Sampler:
     def __init__(self, keeper: int) -> None:
         self._adopters = (keeper, 1)
         """Whose children may be orphans of a worker."""
+        self._top = cgroup_names.mine()
+        self._folders: dict[Worker, Cgroup] = {}
         self._meters: dict[Worker, Meter] = {}
         self._known: dict[Identity, Worker | None] = {}
         self.cost = 0.0
@@ -58,9 +69,13 @@ class Sampler:
         ``others``: pids of the workers that have no limit, which are no orphans.
         """
         at, began = time.monotonic(), time.thread_time()
-        costs = means.costs() or _by_psutil()
         leaders = {each.pid: each.worker for each in wanted}
         workers = set(leaders.values())
+        self._find_folders(wanted)
+        members = {pid: worker for worker, folder in self._folders.items() for pid in folder.members()}
+        only = members if len(self._folders) == len(workers) else None
+        costs = means.costs(only) or ([] if only is not None else _by_psutil())
+        self._known |= {identity(cost): members[cost.pid] for cost in costs if cost.pid in members}
         self._know_orphans([cost for cost in costs if cost.pid not in others], leaders, workers)
         owned = owners(costs, leaders, self._known)
         groups: dict[Worker, list[Cost]] = {worker: [] for worker in workers}
@@ -86,20 +101,40 @@ class Sampler:
                 known[identity(cost)] = _named(cost.pid, workers)
         self._known = known
 
+    def _find_folders(self, wanted: list[Wanted]) -> None:
+        """By where their leaders are: asked once, soon after their start."""
+        top = self._top
+        if top is None:
+            return
+        self._folders = {each.worker: known for each in wanted if (known := self._folders.get(each.worker)) is not None}
+        for each in wanted:
+            if each.worker not in self._folders:
+                name = cgroup_names.below(top, means.cgroup_line(each.pid))
+                if name is not None and cgroup_names.worker(name) is not None:
+                    self._folders[each.worker] = top.child(name)
+
     def _used(self, wanted: Wanted, group: list[Cost], at: float) -> Used:
-        meter = self._meters[wanted.worker]
-        meter.take(at, group)
+        meter, folder = self._meters[wanted.worker], self._folders.get(wanted.worker)
+        meter.take(at, group, None if folder is None else folder.spent())
         biggest: dict[str, list[dict[str, Any]]] = {}
-        memory = sum(cost.memory for cost in group)
-        if wanted.memory_max is not None and memory > wanted.memory_max * BACK:
-            exact = {cost.pid: _exact(cost) for cost in group}
-            memory = sum(exact.values())
-            if memory > wanted.memory_max:
-                biggest["memory"] = _biggest(exact, "memory")
+        memory, of = _memory(wanted.memory_max, group, folder)
+        if wanted.memory_max is not None and memory > wanted.memory_max:
+            biggest["memory"] = _biggest(of, "memory")
         cpu = meter.mean
         if cpu is not None and wanted.cpu_max is not None and cpu > wanted.cpu_max:
             biggest["cpu"] = _biggest({pid: round(cores, 2) for pid, cores in meter.last.items()}, "cpu")
         return Used(wanted.worker, memory, cpu, biggest)
+
+
+def _memory(limit: int | None, group: list[Cost], folder: Cgroup | None) -> tuple[int, dict[int, int]]:
+    """Bytes that a worker has, as exactly as it must be known; and of each process."""
+    resident = {cost.pid: cost.memory for cost in group}
+    held = None if folder is None else folder.memory()
+    if held is not None:
+        return held, resident
+    if limit is not None and sum(resident.values()) > limit * BACK:
+        resident = {cost.pid: _exact(cost) for cost in group}
+    return sum(resident.values()), resident
 
 
 def _named(pid: int, workers: set[Worker]) -> Worker | None:

@@ -157,6 +157,15 @@ def test_who_used_what_since_the_last_look() -> None:
     assert meter.last == {1: 0.5, 2: 2.0}
 
 
+def test_where_the_system_counts_that_is_what_counts() -> None:
+    """Of processes that came and went between two looks nothing else would tell."""
+    meter = Meter()
+    for second in range(0, 31, 2):
+        meter.take(float(second), [Process(1, 0, 1)], spent=100.0 + second / 2)
+    assert meter.mean == 0.5
+    assert meter.last == {1: 0.0}
+
+
 @given(st.lists(st.floats(0, 200), max_size=50))
 def test_a_limit_is_passed_above_it_and_kept_again_only_clearly_below(values: list[float]) -> None:
     was = False

@@ -39,6 +39,7 @@ def test_events_stay_until_acknowledged_and_journal_lines_until_written() -> Non
     head, blob = kept.handed()
     assert [each["n"] for each in head["events"]] == [3, 4]
     assert unpack_items(head["journal"], blob)[0] == [(3, b"three\n")]
+    assert head["written"] == 2
     kept.set_aside(kept.events[0])
     assert [each["n"] for each in kept.events] == [4]
     assert kept.event("exited")["n"] == 5

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_tree.keeper.oom import Counter, OomKills
+from supervisor_tree.system import means
 
 KILLED = (
     b"6,812,5098724,-;%s: Killed process %d (%s) total-vm:48668kB, anon-rss:38784kB, file-rss:5780kB, "
@@ -112,4 +113,4 @@ def test_a_system_that_counts_nothing_does_not_know(tmp_path: Path) -> None:
 
 
 def test_this_system() -> None:
-    assert OomKills.of_this_system().killed(os.getpid()) in (False, None)
+    assert OomKills.of_this_system(means.own_cgroup()).killed(os.getpid()) in (False, None)

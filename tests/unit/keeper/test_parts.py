@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_tree.keeper import last_life, lock
+from supervisor_tree.keeper import cgroup_names, last_life, lock
 from supervisor_tree.keeper.limits import Limits
 from supervisor_tree.keeper.spawn import SpawnError, find_program
 from supervisor_tree.keeper.sweep import kill_all, value
@@ -120,3 +120,20 @@ def test_upward_watchdog_is_of_this_process_only(tmp_path: Path) -> None:
         up.status("two\nlines")
         assert service.recv(100) == b"STATUS=two lines"
         up.close()
+
+
+def test_names_of_folders_tell_whose_they_are() -> None:
+    assert cgroup_names.of_worker("web@8001") == "worker.web@8001"
+    assert cgroup_names.of_worker("web", 3) == "worker.web~3"
+    assert cgroup_names.of_worker("a/b ~\n") == "worker.a_b___"
+    assert len(cgroup_names.of_worker("x" * 999, 2)) < 255
+    for name in ("web@8001", "a.1", "a-b_c"):
+        assert cgroup_names.worker(cgroup_names.of_worker(name)) == name
+        assert cgroup_names.worker(cgroup_names.of_worker(name, 7)) == name
+    assert cgroup_names.worker(cgroup_names.HOME) is None
+
+
+def test_a_note_of_a_folder_that_is_not_there_or_none_at_all() -> None:
+    none: list[object] = [None, [], {}, {"path": 1, "line": "/"}]
+    for said in (*none, {"path": "/x/supervisor-tree.0", "line": "/y", "identity": 7}):
+        assert cgroup_names.noted(said) is None
