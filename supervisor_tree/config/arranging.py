@@ -48,15 +48,15 @@ def arrange(loader: Loader, only: Sequence[str]) -> Plan:
 def _keep_only(tree: Arrangement, only: Sequence[str]) -> None:
     """Cut the tree down to the names, what they need, and the supervisors above them."""
     loader = tree.loader
-    known = {*tree.order, *loader.workers}
+    known = {*tree.order, *loader.workers, *loader.jobs, *(loader.base_of[job] for job in loader.jobs)}
+    jobs: set[str] = set()
     wanted: set[str] = set()
     stack = []
     for name in only:
         if name not in known:
             hint = did_you_mean(name, sorted(known))
-            job = ": it is a job" if name in loader.jobs else ""
             raise UnknownName(
-                [Problem(loader.sources.all[0].file, 1, "", f'there is no worker or supervisor "{name}"{job}{hint}')]
+                [Problem(loader.sources.all[0].file, 1, "", f'there is no worker, supervisor or job "{name}"{hint}')]
             )
         stack.append(name)
     while stack:
@@ -64,6 +64,11 @@ def _keep_only(tree: Arrangement, only: Sequence[str]) -> None:
         if name in wanted:
             continue
         wanted.add(name)
+        of_jobs = [job for job in loader.jobs if name in (job, loader.base_of[job])]
+        if of_jobs:
+            jobs.update(of_jobs)
+            stack += [needed for job in of_jobs for needed in loader.jobs[job].needs]
+            continue
         base = loader.base_of.get(name, name)
         if base in loader.supervisors:
             stack += tree.children[base]
@@ -78,6 +83,7 @@ def _keep_only(tree: Arrangement, only: Sequence[str]) -> None:
         if strategy in (Strategy.REST_FOR_ONE, Strategy.ONE_FOR_ALL):
             siblings = tree.children[parent]
             stack += siblings[: siblings.index(base)]
+    loader.jobs = {name: job for name, job in loader.jobs.items() if name in jobs}
     kept_bases = {loader.base_of.get(name, name) for name in wanted}
     for name in list(kept_bases):
         while name := tree.parent.get(name, ""):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def check_rules(loader: Loader) -> None:
     """Names that rules, jobs and activities use must be there."""
     tables = loader.table("recover") if isinstance(loader.data.get("recover"), dict) else {}
+    jobs = {*loader.jobs, *(loader.base_of[name] for name in loader.jobs)}
     everyone = {*loader.base_of.values(), *loader.base_of, *loader.supervisors}
     for kind, children in (("workers", loader.workers), ("jobs", loader.jobs)):
         for settings in children.values():
@@ -32,11 +33,11 @@ def check_rules(loader: Loader) -> None:
             listed = isinstance(loader.data["recover"][rule]["steps"], list)
             for verb, names in (("restart", step.restart), ("reload", step.reload)):
                 for name in names or ():
-                    if name not in everyone and name not in loader.broken:
+                    if (name not in everyone or name in jobs) and name not in loader.broken:
                         path: Path = ("recover", rule, "steps", *([number] if listed else []), verb)
-                        loader.problems.append(
-                            (path, f'there is no worker or supervisor "{name}"{did_you_mean(name, sorted(everyone))}')
-                        )
+                        hint = did_you_mean(name, sorted(everyone - jobs))
+                        loader.problems.append((path, f'there is no worker or supervisor "{name}"{hint}'))
+        _check_recovery(loader, rule)
     for activity, watched in loader.activity.items():
         for source in watched.any:
             if source.of is not None and source.of not in everyone and source.of not in loader.broken:
@@ -46,6 +47,28 @@ def check_rules(loader: Loader) -> None:
                         f'there is no worker or job "{source.of}"{did_you_mean(source.of, sorted(everyone))}',
                     )
                 )
+
+
+def _check_recovery(loader: Loader, name: str) -> None:
+    """Note what of a rule can never come to pass: nothing would ever say so, and that is when it is missed."""
+    from supervisor_tree.config import recovering  # for a tree that has rules
+    from supervisor_tree.core.recovery.rules import TRIGGERS, never_fires
+
+    jobs = [job for job in loader.jobs.values() if name in job.recover]
+    workers = [worker for worker in loader.workers.values() if name in worker.recover]
+    rule = recovering.rule(name, loader.recover[name])
+    tables = [each.outcome for each in (*jobs, *workers)] or [recovering.OUTCOMES]
+    words = sorted({word for table in tables for word in table.values()})
+    for word in never_fires(rule, words):
+        hint = did_you_mean(word, [*words, *TRIGGERS])
+        message = f'"{word}" is no outcome of those who have this rule, and nothing that befalls a worker{hint}'
+        loader.remarks.append((("recover", name, "when"), message))
+    for job in jobs:
+        if rule.when is None and not any(key.isdigit() and int(key) not in job.success for key in job.outcome):
+            message = f"never fires for {job.name}, whose `outcome` names no failure: write `when`, or `outcome` there"
+            loader.remarks.append((("recover", name), message))
+    if workers and not jobs and any(step.verb == "rerun" for step in rule.steps):
+        loader.remarks.append((("recover", name, "steps"), "`rerun` is for jobs: a worker has no run to repeat"))
 
 
 def check_significant(tree: Arrangement) -> None:

@@ -14,7 +14,8 @@ from supervisor_tree.config.program_kinds import Command, Environment, EnvValue,
 from supervisor_tree.config.python_kinds import Interpreter, Module, Target, Used
 from supervisor_tree.config.reading import At, Option, Table
 from supervisor_tree.config.settings import NO_BACKOFF, ProgramSettings, at_wrong, one_program
-from supervisor_tree.config.tree_kinds import BackoffKeys, Cron, LogKeys, LogSettings, Moment, Name, Zone
+from supervisor_tree.config.tree_kinds import BackoffKeys, Cron, Exchange, LogKeys, LogSettings, Moment, Name, Zone
+from supervisor_tree.config.urls import DatabaseUrl
 from supervisor_tree.core.spec import Backoff
 
 LEVELS = Choice("info", "warning", "error", "critical")
@@ -124,7 +125,7 @@ class JobSettings(ProgramSettings, frozen=True, kw_only=True, omit_defaults=True
     timezone: Annotated[
         str | None, Option(Zone(), "Of `schedule` and `at`.", "live", default="that of the machine")
     ] = None
-    calendar: Annotated[str | None, Option(Text("a calendar"), "Only on its trading days.", "live")] = None
+    calendar: Annotated[str | None, Option(Exchange(), "Only on its trading days.", "live")] = None
     timeout: Annotated[float | None, Option(Duration(positive=True), "A run is ended after so long.", "live")] = None
     overlap: Annotated[
         str, Option(Choice("skip", "queue", "kill"), "When a run is due while one is under way.", "live")
@@ -155,6 +156,8 @@ def _schedule_rule(at: At, written: dict[str, Any], values: dict[str, Any]) -> N
     said = [key for key in ("schedule", "every", "at") if key in written]
     if len(said) > 1:
         at.wrong(f"has {' and '.join(f'`{key}`' for key in said)}: write at most one of schedule, every, at")
+    if "calendar" in written and "schedule" not in written:
+        at.wrong("goes with `schedule`", "calendar")
 
 
 VERBS = ("clear_locks", "restart", "reload", "alert", "wait", "rerun", "command")
@@ -246,9 +249,7 @@ class ActivitySource(Struct, frozen=True, kw_only=True, omit_defaults=True):
     of: Annotated[str | None, Option(Name(), "A worker or job …", "live")] = None
     activity: Annotated[str | None, Option(Text(), "… and the activity it reports.", "live")] = None
     sql: Annotated[str | None, Option(Text("a query"), "A query for the last time …", "live")] = None
-    url: Annotated[str | None, Option(Text("a database URL"), "… in this database.", "live", default="`store.url`")] = (
-        None
-    )
+    url: Annotated[str | None, Option(DatabaseUrl(), "… in this database.", "live", default="`store.url`")] = None
 
 
 def _source_rule(at: At, written: dict[str, Any], values: dict[str, Any]) -> None:
@@ -282,7 +283,10 @@ class RetentionSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`[retention.NAME]`: files that are removed when they are old."""
 
     files: Annotated[tuple[str, ...], Option(ListOf(FilePath(), least=1), "Globs.", "live")] = ()
-    max_age: Annotated[float | None, Option(Duration(positive=True), "Removed when older.", "live")] = None
+    max_age: Annotated[
+        float | None,
+        Option(Duration(positive=True), "Removed when older.", "live", default="however new, but for `keep`"),
+    ] = None
     keep: Annotated[int, Option(Whole(0), "The newest so many stay, however old.", "live")] = 0
     enabled: Annotated[bool, Option(Boolean(), "`false`: as if not written.", "live")] = True
 
@@ -298,14 +302,22 @@ def needed(*keys: str) -> Any:
     return rule
 
 
+def _retention_rule(at: At, written: dict[str, Any], values: dict[str, Any]) -> None:
+    if "max_age" not in written and not values.get("keep"):
+        at.wrong("would remove every file that matches: write `max_age`, or how many to `keep`")
+
+
 class StoreSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`[store]`: the SQL view of the journal."""
+    """`[store]`: the journal and its SQL view."""
 
     url: Annotated[
         str | None,
-        Option(Text("a database URL"), "The database.", "live", default="SQLite, `events.db` in `state_dir`"),
+        Option(DatabaseUrl(), "The database.", "live", default="SQLite, `events.db` in `state_dir`"),
     ] = None
-    max_age: Annotated[float | None, Option(Duration(positive=True), "Rows are kept so long.", "live")] = None
+    max_age: Annotated[
+        float | None,
+        Option(Duration(positive=True), "Lines and rows are kept so long.", "live", default="for ever"),
+    ] = None
 
 
 class AlertSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -316,12 +328,20 @@ class AlertSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     shell: Annotated[bool, Option(Boolean(), "Give `command`, a string, to `/bin/sh -c`.", "live")] = False
     file: Annotated[str | None, Option(FilePath(), "Written for each alert.", "live")] = None
     level: Annotated[str, Option(LEVELS, "From this severity on.", "live")] = "warning"
-    repeat: Annotated[float | None, Option(Duration(), "The same alert at most so often.", "live")] = None
+    repeat: Annotated[
+        float | None,
+        Option(
+            Duration(positive=True),
+            "The same alert at most so often; while what it tells of lasts, again so often.",
+            "live",
+            default="1h for what is said once more; what merely lasts is told once",
+        ),
+    ] = None
 
 
 JOB = Table(JobSettings, program_rule, one_program, _schedule_rule)
 RECOVER = Table(RecoverSettings, _recover_rule)
 ACTIVITY = Table(ActivitySettings, needed("any", "within"))
-RETENTION = Table(RetentionSettings, needed("files"))
+RETENTION = Table(RetentionSettings, needed("files"), _retention_rule)
 STORE = Table(StoreSettings)
 ALERTS = Table(AlertSettings, program_rule)

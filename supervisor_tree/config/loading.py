@@ -147,6 +147,10 @@ class Loader(TreeReader):
         self.checks: dict[str, Probe] = self._plain("checks", probe("checks"))
         self.store = self._single("store", job_settings.STORE)
         self.alerts = self._single("alerts", job_settings.ALERTS, ("self.name", "run.time", "run.id"))
+        if self.alerts.urls:
+            at = At(self.reading(), ("alerts",))
+            check_library("apprise", "notify", "urls", at)
+            self.collect(at.reading)
         not_yet.note_tables(self)
 
     def _names(self) -> None:
@@ -266,6 +270,7 @@ class Loader(TreeReader):
             not_yet.note_worker(self, name, settings)
         elif isinstance(settings, job_settings.JobSettings):
             self.jobs[bare] = settings
+            not_yet.note_job(self, name, settings)
 
     def settle(
         self, bare: str, instance: str | None, written: dict[str, Any], table: Table, made: type[ProgramSettings],

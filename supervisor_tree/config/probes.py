@@ -12,6 +12,7 @@ from supervisor_tree.config.kinds import Boolean, Choice, Duration, FilePath, Pa
 from supervisor_tree.config.problems import Key
 from supervisor_tree.config.program_kinds import Command, program_rule
 from supervisor_tree.config.reading import At, Invalid, Option, Table, shown
+from supervisor_tree.core import json_path
 
 Place = Literal["require", "ready", "health", "verify", "checks"]
 PROBE_KINDS = ("command", "http", "tcp", "unix", "file", "output", "heartbeat", "notify", "env", "mount", "disk_free")
@@ -47,6 +48,24 @@ class Address:
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": r":[0-9]+$|\$\{"}
+
+
+class JsonPath:
+    """Where in a JSON document a value is."""
+
+    words = "a JSON path"
+
+    def read(self, value: Any, at: At, key: Key) -> str | Invalid:
+        text = Text(self.words).read(value, at, key)
+        if isinstance(text, str):
+            try:
+                json_path.steps(text)
+            except json_path.PathError as error:
+                return at.wrong(str(error), key)
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1}
 
 
 class TrueOrSilence:
@@ -103,7 +122,7 @@ class Probe(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
     key: Annotated[
         str | None,
-        Option(Text("a JSON path"), "With `http` or `file`: a JSON path that must be there (JSON lines: in the last)."),
+        Option(JsonPath(), "With `http` or `file`: a JSON path that must be there (JSON lines: in the last)."),
     ] = None
     changes: Annotated[
         float | None, Option(Duration(positive=True), "With `key` of a `file`: the value must change within.")
@@ -166,6 +185,8 @@ def _rule_of(place: Place) -> Any:
                 at.wrong(f"goes with {' or '.join(f'`{other}`' for other in needed)}, not with `{kind}`", option)
         if "changes" in written and "key" not in written:
             at.wrong("needs `key`, the value that must change", "changes")
+        if values.get("exists") is False and any(option in written for option in ("fresh", "key", "changes")):
+            at.wrong("a file that must not be there can't be fresh or have a key", "exists")
         if "then" in written and place != "health":
             at.wrong("goes with `health` only", "then")
         if "level" in written and place != "checks":

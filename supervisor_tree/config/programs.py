@@ -85,7 +85,7 @@ def program(plan: Plan, name: str) -> Program:
         sweep=settings.sweep,
         notify=listens(settings),
         log=log_fields(settings.log) if settings.log else {},
-        python=_python(plan, settings, tree) if settings.is_python else None,
+        python=python_fields(plan, settings, tree) if settings.is_python else None,
     )
 
 
@@ -93,7 +93,7 @@ _BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """What an interpreter runs to become a zygote: a file, for the package need not be importable there."""
 
 
-def _python(plan: Plan, settings: WorkerSettings, tree: dict[str, str | None]) -> dict[str, Any]:
+def python_fields(plan: Plan, settings: ProgramSettings, tree: dict[str, str | None]) -> dict[str, Any]:
     """A Python worker: the zygote it is forked from, and what it runs."""
     import hashlib
     import json

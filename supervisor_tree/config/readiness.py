@@ -9,12 +9,13 @@ TOLD = frozenset({"heartbeat", "notify"})
 
 
 def told_by(settings: WorkerSettings) -> frozenset[str]:
-    """Which of `TOLD` have to say that this worker is ready; empty: it is ready once it is started.
+    """Which of `TOLD`, and `probes` for all that is asked, have to say that this worker is ready; empty: it is ready
+    once it is started.
 
     A Python worker says it by heartbeat when nothing else is set: a `Worker` after its `setup`, a function when it is
     entered (configuration.md rule 20).
     """
-    told = TOLD.intersection(probe.kind for probe in settings.ready)
+    told = frozenset(probe.kind if probe.kind in TOLD else "probes" for probe in settings.ready)
     if not told and settings.is_python:
         return frozenset({"heartbeat"})
     return told

@@ -104,13 +104,13 @@ def settings_now(plan: Plan, name: str) -> WorkerSettings:
 
 def _with_args(settings: WorkerSettings, args: Sequence[str]) -> WorkerSettings:
     if args and settings.is_python:
-        return replace(settings, args=settings.args | dict(map(_argument, args)))
+        return replace(settings, args=settings.args | dict(map(argument, args)))
     if not args or settings.command is None:
         return settings
     return replace(settings, command=(*settings.command, *args))
 
 
-def _argument(word: str) -> tuple[str, Any]:
+def argument(word: str) -> tuple[str, Any]:
     key, _, text = word.partition("=")
     try:
         return key, msgspec.json.decode(text)

@@ -175,6 +175,14 @@ class Cron:
         for part, (field, low, high, words) in zip(parts, _CRON, strict=True):
             if not all(_cron_item(item, low, high, words) for item in part.split(",")):
                 return at.wrong(f"{shown(part)} is no {field} ({low} to {high})", key)
+        from cronsim import CronSimError
+
+        from supervisor_tree.config.schedules.timetables import parse
+
+        try:
+            parse(text)
+        except CronSimError as error:
+            return at.wrong(f"{shown(text)} is never due: {str(error).lower()}", key)
         return text
 
     def schema(self) -> dict[str, Any]:
@@ -219,6 +227,30 @@ class Zone:
 
             hint = did_you_mean(text, sorted(zoneinfo.available_timezones()))
             return at.wrong(f"{shown(text)} is no time zone of this machine{hint}", key)
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1}
+
+
+class Exchange:
+    """A calendar of trading days."""
+
+    words = 'a calendar, as in "XNYS"'
+
+    def read(self, value: Any, at: At, key: Key) -> str | Invalid:
+        text = at.expand(value, key) if isinstance(value, str) else value
+        if isinstance(text, Invalid):
+            return text
+        if not isinstance(text, str):
+            return at.wrong(f"must be {self.words}, not {shown(value)}", key)
+        from supervisor_tree.config.problems import did_you_mean
+        from supervisor_tree.config.schedules.calendars import names
+
+        known = names()
+        if text.upper() not in known:
+            hint = did_you_mean(text.upper(), known, f"; there are {', '.join(known)}")
+            return at.wrong(f"{shown(text)} is no calendar that comes with the package{hint}", key)
         return text
 
     def schema(self) -> dict[str, Any]:

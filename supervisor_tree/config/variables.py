@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
@@ -66,6 +67,17 @@ class Scope(Struct):
             raise Unknown("${self.name} has no value here: it can stand in workers, jobs, recover and alerts")
         known = sorted({*self.names, *self.later})
         raise Unknown(f"${{{name}}} is no name of the tree; here are known: {', '.join(known)} (`$$` writes a plain $)")
+
+
+def as_written(value: Any) -> Any:
+    """A setting with the references that are left for a run as people write them."""
+    if isinstance(value, str):
+        return value.replace(MARK + "{", "${")
+    if isinstance(value, dict):
+        return {key: as_written(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_written(inner) for inner in value]
+    return value
 
 
 def finish(text: str, names: dict[str, str]) -> str:

@@ -199,6 +199,12 @@ def start_ignored(tree: Tree, node: Node, event: ev.StartIgnored) -> None:
     tree.tell(Fact.IGNORED, node)
 
 
+def held_otherwise(tree: Tree, node: Node, event: ev.StartIgnored) -> None:
+    """What holds its start is another thing now than it was."""
+    if node.gate is Gate.HELD and node.gate_for is not None and event.held is not None:
+        gates.close(tree, node, Gate.HELD, event.held)
+
+
 def gate_opened(tree: Tree, node: Node, event: ev.GateOpened) -> None:
     if node.gate is Gate.HELD and not gates.held(node) and supervising.may_start(node):
         gates.forget(tree, node)
@@ -228,8 +234,10 @@ def health_changed(tree: Tree, node: Node, event: ev.HealthChanged) -> None:
 def kill(tree: Tree, node: Node, event: ev.KillRequested) -> None:
     if gates.held(node):
         tree.note("left_alone", node, {"reason": event.reason})
-        return
-    crash(tree, node, event.reason)
+    elif event.hold is not None:
+        wishes.hold_and_stop(tree, node, event.hold)
+    else:
+        crash(tree, node, event.reason)
 
 
 def crash(tree: Tree, node: Node, reason: str) -> None:
@@ -359,7 +367,7 @@ _ROWS: dict[type, tuple[Rule, Rule, Rule, Rule, Rule]] = {
     #                    down           starting            up              stopping                restarting
     ev.ChildSpawned:  (nothing,       child_spawned,      nothing,        spawned_while_stopping, nothing),
     ev.SpawnFailed:   (nothing,       spawn_failed,       nothing,        never_started,          nothing),
-    ev.StartIgnored:  (nothing,       start_ignored,      nothing,        never_started,          nothing),
+    ev.StartIgnored:  (held_otherwise, start_ignored,      nothing,        never_started,          nothing),
     ev.ChildExited:   (nothing,       exited_unannounced, exited,         exited_as_asked,        nothing),
     ev.ChildReady:    (nothing,       nothing,            became_ready,   nothing,                nothing),
     ev.MoreTimeAsked: (nothing,       nothing,            more_time_asked, nothing,               nothing),

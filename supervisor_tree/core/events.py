@@ -89,11 +89,14 @@ class HealthChanged(Struct, frozen=True, tag=True):
 
 
 class KillRequested(Struct, frozen=True, tag=True):
-    """The shell wants this incarnation ended as a crash (hung, unhealthy, over a limit), whatever it exits with."""
+    """The shell wants this incarnation ended as a crash (hung, unhealthy, over a limit), whatever it exits with.
+
+    ``hold``: not as a crash, but held from then on, as if an operator had held and stopped it."""
 
     path: str
     incarnation: int
     reason: str
+    hold: By | None = None
 
 
 class ChildExited(Struct, frozen=True, tag=True):

@@ -37,7 +37,7 @@ def obstacle(tree: Tree, node: Node) -> tuple[Gate, str | None] | None:
         return Gate.WAITING, old
     if not node.is_supervisor:
         for need in node.worker.needs:
-            if (missing := _missing(tree, need.path, need.level)) is not None:
+            if (missing := unmet(tree, need.path, need.level)) is not None:
                 return Gate.WAITING, missing
     if node.parent is not None and node.parent.is_ordered:
         before = _one_before(node)
@@ -111,7 +111,7 @@ def satisfied(node: Node, level: Level) -> bool:
     return node.ready and (level is Level.READY or node.healthy is not False)
 
 
-def _missing(tree: Tree, path: str, level: Level) -> str | None:
+def unmet(tree: Tree, path: str, level: Level) -> str | None:
     """The path of what a need still lacks: the worker, or the first such child of a supervisor."""
     node = tree.nodes.get(path)
     return None if node is None else _lacking(node, level)

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from supervisor_tree.core import gates
 from supervisor_tree.core.events import By, Exit, WishWord
 from supervisor_tree.core.node import Gate, Node, State
-from supervisor_tree.core.spec import Strategy
+from supervisor_tree.core.spec import Level, Strategy
 
 if TYPE_CHECKING:
     from supervisor_tree.core.tree import Tree
@@ -216,3 +216,13 @@ def _by(word: str, one: Node) -> str:
 
 def _at(one: Node, timer: str) -> float | None:
     return None if one.timers is None else one.timers.get(timer)
+
+
+def unmet(tree: Tree, path: str, level: Level) -> str | None:
+    """What a need of ``path`` at ``level`` still lacks: the path of a worker, or None."""
+    return gates.unmet(tree, path, level)
+
+
+def ends(tree: Tree) -> bool:
+    """Whether the tree as a whole is stopping, asked or by itself, or has stopped."""
+    return tree.ending or tree.ended or tree.root.state is State.STOPPING

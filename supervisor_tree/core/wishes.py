@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from supervisor_tree.core import gates, operations, rounds, starting, stopping
 from supervisor_tree.core.events import (
+    By,
     HoldRequested,
     ReleaseRequested,
     RestartRequested,
@@ -198,6 +199,13 @@ def hold_restarting(tree: Tree, node: Node, request: HoldRequested) -> None:
     _leave_the_round(tree, node)
     if node.state is State.DOWN:
         gates.close(tree, node, Gate.HELD, None)
+
+
+def hold_and_stop(tree: Tree, node: Node, by: By) -> None:
+    """The shell finds that a child that lives must not go on, nor be started again before somebody has looked."""
+    tree.note("wish_changed", node, {"wish": "hold", "before": node.wish, "by": by.who, "why": by.why})
+    node.wish, node.by = "hold", by
+    stopping.stop(tree, node, Then.STAY)
 
 
 def release(tree: Tree, node: Node, request: ReleaseRequested) -> None:

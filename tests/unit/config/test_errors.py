@@ -235,3 +235,21 @@ def test_an_error_names_the_file_that_said_it(bad: Bad) -> None:
         'tree1.toml:3: workers.a.nice: must be a whole number from -20 to 19, not "x"',
         "tree1.toml:4: workers.b: names no program: write exactly one of command, run, use",
     ]
+
+
+def test_probes_that_can_never_pass(bad: Bad) -> None:
+    assert bad(
+        """\
+        [workers.a]
+        command = "x"
+        health = [
+          { file = "f", key = "a..b", changes = "3m" },
+          { file = "f", exists = false, fresh = "3m" },
+          { http = "http://h/", key = "x[y]" },
+        ]
+        """
+    ) == [
+        'tree.toml:4: workers.a.health[0].key: "a..b" is no JSON path: write names with dots and places in brackets, as in "jobs[0].id"',
+        "tree.toml:5: workers.a.health[1].exists: a file that must not be there can't be fresh or have a key",
+        'tree.toml:6: workers.a.health[2].key: "x[y]" is no JSON path: write names with dots and places in brackets, as in "jobs[0].id"',
+    ]

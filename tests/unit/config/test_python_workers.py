@@ -164,13 +164,13 @@ def test_an_interpreter_that_is_not_there_is_warned_of(
     [
         ("run = 'm:f'", {"heartbeat"}),
         ("use = 'shim'", {"heartbeat"}),
-        ("run = 'm:f'\nready = { http = 'http://h' }", {"heartbeat"}),
+        ("run = 'm:f'\nready = { http = 'http://h' }", {"probes"}),
         ("run = 'm:f'\nready = { notify = true }", {"notify"}),
         ("command = 'x'", set()),
-        ("command = 'x'\nready = { http = 'http://h' }", set()),
+        ("command = 'x'\nready = { http = 'http://h' }", {"probes"}),
         ("command = 'x'\nready = { heartbeat = true }", {"heartbeat"}),
         ("command = 'x'\nready = [{ notify = true }, { heartbeat = true }]", {"heartbeat", "notify"}),
-        ("command = 'x'\nready = [{ notify = true }, { tcp = 'h:1' }]", {"notify"}),
+        ("command = 'x'\nready = [{ notify = true }, { tcp = 'h:1' }]", {"notify", "probes"}),
     ],
 )
 def test_who_says_that_it_is_ready(good: Good, lines: str, told: set[str]) -> None:
@@ -198,9 +198,7 @@ def test_heartbeat_and_notify_are_run(good: Good) -> None:
         """
     )
     assert [str(problem).partition(": ")[2] for problem in plan.not_yet] == [
-        "workers.b.health: not yet: `tcp` is not asked in `health`, and counts as passed",
         'workers.c.use: not yet: "chrome-cdp" is not run: this worker stays held',
-        'workers.d.health: not yet: `then = "alert"` is not heeded: who is silent for longer is restarted',
     ]
     assert list(plan.held) == ["c"]
     assert config.program(plan, "b").notify

@@ -387,7 +387,7 @@ def test_only_some_and_what_they_need(good: Good) -> None:
     assert children(good(text, only=("web",))) == ["db", "web@1", "web@2"]
     assert children(good(text, only=("web@2",))) == ["db", "web@2"]
     assert children(good(text, only=("s", "db"))) == ["db", {"s": ["a", "b", "c"]}]
-    with pytest.raises(config.UnknownName, match=r'there is no worker or supervisor "wbe" \(did you mean "web'):
+    with pytest.raises(config.UnknownName, match=r'there is no worker, supervisor or job "wbe" \(did you mean "web'):
         good(text, only=("wbe",))
 
 

@@ -313,3 +313,20 @@ def test_what_is_wrong_is_told(bad: Bad, line: str, said: str) -> None:
     at = "workers.a: " if said.startswith("has") else "workers.a."
     number = 1 if said.startswith("has") else 3
     assert bad(f"[workers.a]\ncommand = 'true'\n{line}\n") == [f"tree.toml:{number}: {at}{said}"]
+
+
+def test_a_retention_that_would_remove_everything_is_refused(bad: Bad, good: Good) -> None:
+    said = "would remove every file that matches: write `max_age`, or how many to `keep`"
+    for more in ("", "keep = 0\n"):
+        assert bad(f'[retention.models]\nfiles = "*.bin"\n{more}') == [f"tree.toml:1: retention.models: {said}"]
+    for more in ('max_age = "7d"', "keep = 3"):
+        assert good(f'[retention.models]\nfiles = "*.bin"\n{more}\n').retention["models"].files
+
+
+def test_urls_of_alerts_need_the_library(bad: Bad, good: Good, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "[alerts]\nurls = ['json://127.0.0.1/x']\n"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert bad(text) == [
+        "tree.toml:2: alerts.urls: needs the library apprise: python -m pip install 'supervisor-tree[notify]'"
+    ]
+    assert good("[alerts]\ncommand = 'true'\n").alerts.command == ("true",)
