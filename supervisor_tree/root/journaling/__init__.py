@@ -1,0 +1,1 @@
+"""What becomes of the journal: its SQL view, and damage that is found in it."""
