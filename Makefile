@@ -12,9 +12,10 @@ BIN := .venv/bin
 # Most tests wait for processes: twice as many at once as there are processors.
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-# systemd: systemd-notify; redis-tools: a Redis that is not started for all; nodejs: a worker in Node.
+# systemd: systemd-notify; redis-tools: a Redis that is not started for all; nodejs: a worker in Node;
+# postgresql: private clusters for the SQL view, none of them the system's.
 # PACKAGE:COMMAND is left alone where the command is there, from wherever: a newer Node stays what it is.
-TEST_PACKAGES := e2fsprogs gdb mount nodejs:node redis-tools systemd util-linux
+TEST_PACKAGES := e2fsprogs gdb mount nodejs:node postgresql redis-tools systemd util-linux
 BENCH_PACKAGES := gcc libc6-dev make npm:npm runit s6
 
 .DEFAULT_GOAL := help

@@ -90,6 +90,7 @@ def _as_json(plan: Plan) -> dict[str, Any]:
         "run_dir": _run_dir(plan),
         "children": child(plan.root)["children"],
         "jobs": list(plan.jobs),
+        "schedules": _schedules(plan),
         "crash_loops": [
             {"name": fate.name, "text": fate.text, "given_up": fate.given_up, "every": fate.every}
             for fate in fates(plan)
@@ -119,6 +120,7 @@ def _show(plan: Plan) -> None:
         print(f"{left:<{wide}}  {right}".rstrip())
     if len(lines) > _DRAWN:
         print(f"… and {len(lines) - _DRAWN} more")
+    _show_jobs(plan)
     print(f"\nstate    {plan.state_dir}\nsockets  {_run_dir(plan)}")
     _show_budget(plan)
     for title, problems in (("warnings", plan.warnings), ("not yet run by this version", plan.not_yet)):
@@ -126,6 +128,44 @@ def _show(plan: Plan) -> None:
             print(f"\n{title}:")
             for problem in problems:
                 print(f"  {problem}")
+
+
+def _schedules(plan: Plan) -> list[dict[str, Any]]:
+    """Of each job when it is due, in words, and when next; None: at once (`every`), or never by itself."""
+    if not plan.jobs:
+        return []
+    from supervisor_tree.cli.times import now
+    from supervisor_tree.config import schedules
+    from supervisor_tree.root.clocks import rfc3339
+
+    found = []
+    for name, settings in plan.jobs.items():
+        due = schedules.next_run(settings, now())
+        when = None if due is None else rfc3339(due)
+        text = schedules.schedule_text(settings)
+        found.append({"name": name, "schedule": text, "next": when, "calendar_ends": schedules.calendar_ends(settings)})
+    return found
+
+
+_SOON = 90 * 86400.0
+"""Seconds before the end of a calendar's table in which it is said."""
+
+
+def _show_jobs(plan: Plan) -> None:
+    from supervisor_tree.cli.times import now, unix
+
+    rows = _schedules(plan)
+    if rows:
+        print("\njobs")
+    for row in rows:
+        words = row["schedule"] or f"by hand: ctl run {row['name']}"
+        if row["next"]:
+            words += f", next {row['next']}"
+        elif row["schedule"].startswith("at "):
+            words += ", which is past"
+        print(f"  {row['name']}  {words}")
+        if row["calendar_ends"] and unix(f"{row['calendar_ends']}T00:00:00Z") < now() + _SOON:
+            print(f"    its calendar is known until {row['calendar_ends']}; after that every weekday counts")
 
 
 def _many(number: int, word: str) -> str:

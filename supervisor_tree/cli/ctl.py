@@ -20,6 +20,9 @@ VERBS = {
     "signal": ("operate", "send a signal to a worker", f"{PROG} signal USR1 web"),
     "wait": ("operate", "wait until children are in a state", f"{PROG} wait web --for running --timeout 30s"),
     "reload": ("reload", "read the tree file anew, or have workers reload theirs", f"{PROG} reload --plan"),
+    "jobs": ("jobs", "jobs: what ran last and how, what is next, missed, late", f"{PROG} jobs"),
+    "runs": ("jobs", "runs of jobs, stage by stage", f"{PROG} runs nightly -f"),
+    "run": ("jobs", "run a job now", f"{PROG} run nightly --wait -- --date 2026-11-21"),
     "events": ("events", "what happened, and what happens", f"{PROG} events -f --since 10m"),
     "add": (
         "change",
@@ -27,6 +30,8 @@ VERBS = {
         f"{PROG} add more.toml --to market",
     ),
     "remove": ("change", "stop and delete what was added at run time", f"{PROG} remove fetch@7"),
+    "recover": ("recover", "what a recovery rule would do", f"{PROG} recover guardian --dry-run --exit 2"),
+    "locks": ("recover", "lock files: who holds them, and which are stale", f"{PROG} locks"),
     "ops": ("whole", "operations: under way and of the last ten minutes", f"{PROG} ops"),
     "cancel": ("whole", "give up an operation: what it has not begun is not begun", f"{PROG} cancel 1f3870be"),
     "upgrade": ("whole", "replace the root by the installed version; no worker is touched", f"{PROG} upgrade"),

@@ -36,17 +36,17 @@ def events(args: Namespace) -> int:
     newest = _count(args.newest)
     if args.follow and since is None and newest is None:
         newest = _BEFORE
-    show = _as_json if args.json else _as_text
+    show = as_json if args.json else as_text
     with Root.of(args) as root:
         if not args.follow:
             for event in root.ask("events", since=since, type=args.kinds or [], n=newest)["events"]:
                 show(event)
             return DONE
-        _follow(root, since, newest, set(args.kinds or []), show)
+        follow(root, since, newest, set(args.kinds or []), show)
     return DONE
 
 
-def _follow(
+def follow(
     root: Root, since: float | None, newest: int | None, kinds: set[str], show: Callable[[dict[str, Any]], None]
 ) -> None:
     """Print what is asked of the past, then everything that happens, each event once and in order."""
@@ -108,13 +108,13 @@ def _count(text: str | None) -> int | None:
     return int(text)
 
 
-def _as_json(event: dict[str, Any]) -> None:
+def as_json(event: dict[str, Any]) -> None:
     import json
 
     print(json.dumps(event, separators=(",", ":"), ensure_ascii=False))
 
 
-def _as_text(event: dict[str, Any]) -> None:
+def as_text(event: dict[str, Any]) -> None:
     from supervisor_tree.root.sentences import sentence
 
     clock = times.clock(times.unix(event["time"]), times.now())

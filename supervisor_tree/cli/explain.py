@@ -17,7 +17,7 @@ _QUIET = ("running", "completed", "stopped")
 
 
 def _why_arguments(parser: ArgumentParser) -> None:
-    add_names(parser, "whom it is about (default: all workers that are not as they should be)")
+    add_names(parser, "whom it is about (default: all that are not as they should be)")
 
 
 def _describe_arguments(parser: ArgumentParser) -> None:
@@ -26,15 +26,13 @@ def _describe_arguments(parser: ArgumentParser) -> None:
 
 def why(args: Namespace) -> int:
     with Root.of(args) as root:
-        names = args.names or [
-            child["name"] for child in _all(root.ask("status")["children"]) if child["state"] not in _QUIET
-        ]
+        names = args.names or list(_not_as_they_should_be(root.ask("status")))
         told = [root.ask("why", name=name) for name in names]
     if args.json:
         table.print_json(told[0] if len(args.names) == 1 else told)
         return DONE
     if not told:
-        print("nothing is wrong: every worker runs, has completed, or was stopped on purpose")
+        print("nothing is wrong: every worker runs, has completed, or was stopped on purpose; no job fails or is late")
     at = times.now()
     for i, story in enumerate(told):
         if i:
@@ -45,7 +43,10 @@ def why(args: Namespace) -> int:
 
 def describe(args: Namespace) -> int:
     with Root.of(args) as root:
-        names = args.names or [child["name"] for child in _all(root.ask("status")["children"])]
+        names = args.names
+        if not names:
+            data = root.ask("status")
+            names = [each["name"] for each in (*_all(data["children"]), *data["jobs"])]
         told = root.ask("describe", names=names) if names else []
     if args.json:
         table.print_json(told[0] if len(args.names) == 1 else told)
@@ -57,6 +58,13 @@ def describe(args: Namespace) -> int:
         room = max(len(key) for key, _ in rows)
         print("\n".join(f"{table.paint(key.ljust(room), 'dim')}  {value}" for key, value in rows))
     return DONE
+
+
+def _not_as_they_should_be(data: dict[str, Any]) -> Iterator[str]:
+    yield from (child["name"] for child in _all(data["children"]) if child["state"] not in _QUIET)
+    for job in data["jobs"]:
+        if job["failures"] or job["missed"] or job["overdue"] or job["state"] in ("waiting", "held"):
+            yield job["name"]
 
 
 def _all(children: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

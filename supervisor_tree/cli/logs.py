@@ -21,6 +21,7 @@ from supervisor_tree.logs.read import Choice, Cursor, tail
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
 
     from supervisor_tree.logs.read import Line
 
@@ -66,7 +67,7 @@ def run(args: Namespace) -> int:
 def _follow(place: _Place, choice: Choice, out: _Output, until: int | None, cursors: list[Cursor]) -> None:
     """New lines until the reader goes away, ^C, or (``until``) nobody can write to that pipe any more."""
     follower = Follower(choice)
-    follower.watch(place.map)
+    place.watch(follower)
     for cursor in cursors:
         follower.add(cursor)
     poll = select.poll()
@@ -93,7 +94,7 @@ def _follow(place: _Place, choice: Choice, out: _Output, until: int | None, curs
         out.flush()
         if over:
             return
-        follower.watch(place.map)
+        place.watch(follower)
         ready = dict(poll.poll(every))
         if ready.get(1, 0) & (select.POLLERR | select.POLLHUP):
             return
@@ -111,6 +112,9 @@ class _Place:
         self._logs = os.path.join(state_dir, "logs")
         self._seen: tuple[int, int] | None = None
         self._made: set[tuple[str, str]] = set()
+        self._known: dict[str, dict[str, str | None]] = {}
+        self._globs: set[str] = set()
+        """Files that runs of jobs may yet come to write."""
         self.names: list[str] = []
         """Of the workers that are shown."""
 
@@ -128,7 +132,7 @@ class _Place:
         What the first ones find may be of an earlier life of the tree.
         """
         if self._stamp() == self._seen:
-            return [], False
+            return ([], False) if not self._globs else (self._of(self._known), False)
         first = self._seen is None
         return self._of(self._read()), first
 
@@ -166,13 +170,44 @@ class _Place:
                     raise CommandError("no_such_name", f"no worker or job is named {word}", mend)
                 chosen += [name for name in fits if name not in chosen]
         self.names = chosen
+        self._known = known
         made = []
         for name in chosen:
-            for path, stream in ((known[name].get("path"), None), (known[name].get("stderr"), "err")):
-                if path and (name, path) not in self._made:
+            for path, stream in self._files(known[name]):
+                if (name, path) not in self._made:
                     self._made.add((name, path))
                     made.append(Cursor(name, path, stream))
         return made
+
+    def _files(self, log: dict[str, str | None]) -> Iterator[tuple[str, str | None]]:
+        for key, stream in (("path", None), ("stderr", "err")):
+            path = log.get(key)
+            if path:
+                yield path, stream
+        for key, stream in (("glob", None), ("stderr_glob", "err")):
+            pattern = log.get(key)
+            if pattern:
+                self._globs.add(pattern)
+                yield from ((path, stream) for path in _by_age(pattern))
+
+    def watch(self, follower: Follower) -> None:
+        """Wake for what the tree comes to know, and for new runs of jobs."""
+        follower.watch(self.map)
+        for pattern in self._globs:
+            follower.watch(pattern)
+
+
+def _by_age(pattern: str) -> list[str]:
+    """The files that fit, the oldest first."""
+    import glob
+
+    found = []
+    for path in glob.glob(pattern):
+        try:
+            found.append((os.stat(path).st_mtime_ns, path))
+        except OSError:
+            continue
+    return [path for _, path in sorted(found)]
 
 
 class _Output:

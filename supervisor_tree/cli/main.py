@@ -20,6 +20,8 @@ COMMANDS = {
     "ctl": ("ctl", "look at and steer a running tree", "supervisor-tree ctl status"),
     "logs": ("logs", "show and follow what the workers write", "supervisor-tree logs -f -n 20 web"),
     "exec": ("exec", "run a program in a worker's environment", "supervisor-tree exec web -- env"),
+    "simulate": ("simulate", "show what the tree would do if …", "supervisor-tree simulate bad-night.txt"),
+    "guard": ("guard", "run a script and heal what it finds", "supervisor-tree guard pre_market_health_check.py"),
     "beat": ("beat", "say from a worker's script that it lives", "supervisor-tree beat --status 'page 3 of 10'"),
 }
 """Command → module, one line, an example."""
@@ -80,6 +82,7 @@ def run(argv: list[str]) -> int:
     part = import_module(f"supervisor_tree.cli.{module}")
     parser = Parser(f"supervisor-tree {command}", summary, example)
     part.arguments(parser)
+    argv = getattr(part, "split", list)(argv)
     try:
         status: int = part.run(parser.parse(argv))
     except CommandError as error:

@@ -22,12 +22,13 @@ _PAST = {
     "signal": ("signalling", "signalled"),
 }
 _STATES = (
+    "scheduled", "idle",
     "held", "waiting", "starting", "running", "stopping", "stopped", "backoff", "completed", "failed", "degraded",
 )  # fmt: skip
 
 
 def _names(parser: ArgumentParser) -> None:
-    add_names(parser, "workers, supervisors (all below them) or instance sets")
+    add_names(parser, "workers, supervisors (all below them), instance sets or jobs")
 
 
 def _reason(parser: ArgumentParser) -> None:

@@ -32,7 +32,7 @@ Which tree is meant: `-c FILE`, else `-t NAME`, else `$SUPERVISOR_TREE_CONFIG` (
 | 3 | no tree is running, or it is not clear which is meant |
 | 4 | no such worker, supervisor or job |
 | 124 | a wait ran out |
-| 125 | `exec`: the program never began; otherwise `exec` ends as the program does |
+| 125 | `exec`, `guard`: the program never began; otherwise they end as the program does |
 
 Errors go to standard error, or with `--json` to standard output as `{"error": {"code", "message", "mend"}}`.
 """

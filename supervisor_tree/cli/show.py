@@ -41,6 +41,8 @@ def status(args: Namespace) -> int:
     ]
     if rows:
         table.show(("NAME", "STATE", "PID", "UP", "RESTARTS", "REASON / NEXT"), rows, right=("PID", "UP", "RESTARTS"))
+    if data["jobs"] and not args.names:
+        print(_jobs(data["jobs"]))
     return DONE
 
 
@@ -84,6 +86,17 @@ def remark(child: dict[str, Any], now: float) -> str:
     return ", ".join(said)
 
 
+def _jobs(jobs: list[dict[str, Any]]) -> str:
+    """All jobs in a line."""
+    states = [job["state"] for job in jobs]
+    said = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    for key, word in (("failures", "failing"), ("missed", "missed"), ("overdue", "late")):
+        names = [job["name"] for job in jobs if job[key]]
+        if names:
+            said.append(table.paint(f"{word}: {', '.join(names)}", "red"))
+    return f"jobs: {', '.join(said)} (`supervisor-tree ctl jobs`)"
+
+
 def _headline(data: dict[str, Any], now: float) -> None:
     state = table.state(data["state"])
     since = f" for {times.age(data['since'], now)}" if data.get("since") else ""
@@ -91,6 +104,9 @@ def _headline(data: dict[str, Any], now: float) -> None:
         f"{table.paint(data['tree'], 'bold')} {table.paint(state.text, state.colour)}{since}"
         f" · {data['file']} · keeper {data['keeper']}, root {data['root']}"
     )
+    for what in ("journal", "view"):
+        if data.get(what):
+            print(f"{what} {table.paint(data[what], 'red')}")
 
 
 def _tree_remark(child: dict[str, Any], now: float) -> str:

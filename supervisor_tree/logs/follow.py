@@ -59,8 +59,21 @@ class Follower:
                 self._watched.add(each)
                 self._look |= self._folders.get(each, set())
 
+    def remove(self, cursor: Cursor) -> None:
+        """Follow this one no more, and let go of its file."""
+        cursors = self._cursors.get(cursor.path, [])
+        if cursor in cursors:
+            cursors.remove(cursor)
+        cursor.close()
+
     def news(self) -> list[Line]:
         """All lines that have ended since the last call, of all logs, by time. Never waits."""
+        found = list(self.lines())
+        found.sort(key=lambda line: line.time)
+        return found
+
+    def lines(self) -> Iterator[Line]:
+        """As `news`, but log after log and one line at a time: however many there are, none is kept."""
         for path, kind in self._watcher.events():
             if kind == "gone":
                 self._watched.discard(path)
@@ -70,15 +83,12 @@ class Follower:
             for folder in self._folders.keys() - self._watched:
                 self._look |= self._folders[folder]
         look, self._look = self._look, set()
-        found: list[Line] = []
         for path in look:
             if path not in self._cursors:
                 continue
             self.watch(path)
             for cursor in self._cursors[path]:
-                found += [line for line in _news(cursor) if self._choice.wants(line)]
-        found.sort(key=lambda line: line.time)
-        return found
+                yield from (line for line in _news(cursor) if self._choice.wants(line))
 
     def close(self) -> None:
         self._watcher.close()

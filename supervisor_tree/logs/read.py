@@ -60,8 +60,12 @@ class Choice:
 class Cursor:
     """One log with its rotated files, and how far it has been read."""
 
-    def __init__(self, name: str, path: str, stream: str | None = None) -> None:
-        """``stream``: what the bytes are where the index does not say (a file for stderr alone)."""
+    def __init__(self, name: str, path: str, stream: str | None = None, longest: int | None = None) -> None:
+        """
+        Args:
+            stream: what the bytes are where the index does not say (a file for stderr alone).
+            longest: bytes of a line that has no end yet that are kept, so that one without an end fills no memory.
+        """
         self.name = name
         self.path = path
         self.part: Part | None = None
@@ -71,6 +75,7 @@ class Cursor:
         """Marks of dropped bytes shown at just that place."""
         self._unknown = stream or "all"
         self._pending: dict[str, bytearray] = {}
+        self._longest = longest
 
     def close(self) -> None:
         """Let go of the file that was being read."""
@@ -130,7 +135,7 @@ class Cursor:
             begun = pending.get(stream)
             if begun:
                 head, newline, data = data.partition(b"\n")
-                begun += head
+                begun += head if self._longest is None else head[: max(0, self._longest - len(begun))]
                 if not newline:
                     continue
                 yield Line(segment.time, self.name, stream, bytes(begun) + b"\n", 0)
@@ -141,7 +146,7 @@ class Cursor:
             for line in lines:
                 yield Line(segment.time, self.name, stream, line + b"\n", 0)
             if tail:
-                pending[stream] = bytearray(tail)
+                pending[stream] = bytearray(tail if self._longest is None else tail[: self._longest])
 
     def advance(self, part: Part, at: int, segments: list[Segment]) -> None:
         """``segments`` of ``part``, up to the offset ``at``, have been taken."""

@@ -152,8 +152,12 @@ def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Map
                 command=left.get("command"),
                 why="left over from the tree's last life",
             )
+        shell.alerts.begin()
+        shell.activity.begin()
+        shell.retention.begin()
         shell.tell(ev.WishesRestored(wishes.by_path(shell, wished)))
         shell.tell(ev.TreeStarted())
+        shell.jobs.begin()
 
     return _live(KeeperLink(link), Tree(plan.root), plan, hello, run_dir, begin)
 
@@ -197,6 +201,10 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
             shell.blocking[key.removeprefix("blocking/")] = value.decode()
         else:
             shell.notified.load(key, value)
+            shell.errands.load(key, value)
+            shell.alerts.load(key, value)
+            shell.activity.load(key, value)
+            shell.recovery.load(key, value)
     if "secret" in state:
         shell.tokens = Tokens(state["secret"])
     else:  # of a root that had none: who runs already is not believed
@@ -210,8 +218,17 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
     shell.spawning.resume()
     shell.beating.resume()
     shell.limits.resume(state)
+    shell.store.resume(state)
+    shell.probes.resume(state)
     shell.changed(shell.tree.nodes)
     shell.notified.resume()
+    shell.alerts.resume()
+    shell.activity.resume()
+    shell.retention.begin()
+    shell.recovery.resume()
+    shell.jobs.load(state)
+    shell.jobs.resume()
+    shell.errands.resume()
     for head in hello["events"]:
         shell.on_event_frame(head)
     # Stopped while the root before us was still making its program: the keeper never heard of it and will not answer.
@@ -257,12 +274,14 @@ def _live(
 
         shell.on_keeper_gone = lambda: over(0)
 
-        # Opened before the first line is counted: numbers go on where the last life's ended.
-        journal = Journal(files.journal_folder(plan.state_dir), shell.lines.on_written)
+        # The first root of a life looks where the last life's numbers ended; the next are told, and wait for no disk.
+        on_disk = None if shell.first else hello.get("written")
+        journal = Journal(files.journal_folder(plan.state_dir), shell.lines.on_written, on_disk)
+        journal.max_age = plan.store.max_age
         shell.journal_seq = journal.last
         shell.lines.journal = journal
         begin(shell)
-        journal.append([line for line in shell.pending_journal if line[0] > journal.last])
+        shell.lines.append(shell.pending_journal)
         # Only now: a root that dies before this is tried again with growing pauses, not at once.
         keeper.link.send({"t": "able", "version": __version__, "protocol": PROTOCOL})
         shell.flush()
@@ -278,6 +297,9 @@ def _live(
         status = await ended
         if shell.over:
             await shell.incidents.finish()
+            await shell.jobs.finish()
+            await shell.activity.finish()
+            await shell.alerts.finish()
         # A tree that is over is swept by its keeper, which waits for us to exit.
         if watch.proved() if shell.over else _is_proved(watch):
             sweep.kill_all(shell.id, shell.table.values(), heir=True)
@@ -324,6 +346,7 @@ def _open_control(shell: Shell, refused: str | None = None) -> None:
     shell.effect("ready")
     shell.effect("status", text="running")
     shell.flush()
+    shell.store.begin()
 
 
 def _bind_anew(shell: Shell) -> bool:

@@ -23,6 +23,7 @@ import msgspec
 
 from supervisor_tree.core import effects as fx
 from supervisor_tree.root import files, sentences
+from supervisor_tree.root import words as wording
 from supervisor_tree.root.aside import Aside, TooLate
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.last_output import last_lines
@@ -144,9 +145,11 @@ def _about(shell: Shell, name: str) -> list[Lazy]:
     configured = _configured(shell, name)
     state = _state(shell, path) if path is not None else ""
     said = _said(shell, name, now)
+    probes = "\n".join(_answer(each) for each in shell.probes.results(name))
     return [
         ("How it is", lambda: state),
         ("What it last said", lambda: said),
+        ("What its probes came to", lambda: probes),
         ("The last lines of its output", lambda: "\n".join(last_lines(name, log, _LINES)) or "none"),
         ("What happened", lambda: _events(above, journal, pending)),
         ("How it is configured (names of variables, no values)", lambda: configured),
@@ -158,7 +161,7 @@ def _state(shell: Shell, path: str) -> str:
     rows = [f"state       {node.status}" + (f": {node.reason}" if node.reason else "")]
     rows.append(f"incarnation {node.incarnation}" + (f", pid {node.pid}" if node.pid else ""))
     rows.append(f"restarts    {node.restarts}")
-    rows.append(f"since       {sentences.duration(max(0.0, shell.loop.time() - node.since))}")
+    rows.append(f"since       {wording.duration(max(0.0, shell.loop.time() - node.since))}")
     if node.last_exit is not None:
         rows.append(f"last exit   {node.last_exit.reason}")
     return "\n".join(rows)
@@ -168,7 +171,7 @@ def _said(shell: Shell, name: str, now: float) -> str:
     words = shell.said.of(name)
     rows = []
     if words.beat_at is not None:
-        rows.append(f"last beat   {sentences.duration(max(0.0, now - words.beat_at))} ago (number {words.seq})")
+        rows.append(f"last beat   {wording.duration(max(0.0, now - words.beat_at))} ago (number {words.seq})")
     if words.status:
         rows.append(f"status      {words.status}")
     if words.detail:
@@ -177,11 +180,17 @@ def _said(shell: Shell, name: str, now: float) -> str:
     if words.unwell:
         rows.append(f"its check   {words.unwell}")
     if words.activity is not None:
-        ago = f" {sentences.duration(max(0.0, now - words.activity_at))} ago" if words.activity_at else ""
+        ago = f" {wording.duration(max(0.0, now - words.activity_at))} ago" if words.activity_at else ""
         rows.append(f"activity    {words.activity}{ago}")
     if words.goodbye is not None:
         rows.append(f"goodbye     {words.goodbye}")
     return "\n".join(rows) or "nothing"
+
+
+def _answer(result: dict[str, Any]) -> str:
+    passes = {None: "not asked yet", True: "passes", False: "fails"}[result["passes"]]
+    answer = f": {result['answer']}" if result["answer"] else ""
+    return f"{result['place']:<12} {result['probe']}: {passes} ({result['in_a_row']} times in a row){answer}"
 
 
 def _short(value: Any) -> str:

@@ -53,6 +53,7 @@ class JournalLines:
 
     def on_written(self, seq: int) -> None:
         """The journal (its thread) has everything up to ``seq`` on disk."""
+        self._shell.store.written()
         self._shell.loop.call_soon_threadsafe(self._written, seq)
 
     def close(self) -> None:
@@ -68,6 +69,7 @@ class JournalLines:
     def _written(self, seq: int) -> None:
         keeper = self._shell.keeper
         keeper.written = max(keeper.written, seq)
+        self._shell.store.look()
         while self._unwritten and self._unwritten[0][0] <= seq:
             self._unwritten.popleft()
         if self._telling is None:

@@ -30,6 +30,7 @@ class KeeperEvents:
             "spawn_failed": self._spawn_failed,
             "exited": self._exited,
             "notify": self._shell.notified.on_event,
+            "output_complete": lambda event: self._shell.errands.output_complete(event["name"], event["inc"]),
             "asked": self._asked,
             "logger": self._of_the_logger,
             "heard": lambda event: self._shell.hangs.heard(event["name"], event["inc"]),
@@ -45,6 +46,9 @@ class KeeperEvents:
     def _spawned(self, event: Event) -> None:
         shell = self._shell
         shell.table[event["name"]] = [event["name"], event["inc"], event["pid"], event["start"]]
+        if shell.errands.has(event["name"]):
+            shell.errands.spawned(event["name"], event["inc"], event["pid"])
+            return
         path = shell.spawning.path(event["name"], event["inc"])
         if path is not None:
             shell.tell(ev.ChildSpawned(path, event["inc"], event["pid"]))
@@ -53,6 +57,9 @@ class KeeperEvents:
     def _spawn_failed(self, event: Event) -> None:
         if self._shell.table.get(event["name"], ["", 0])[1] == event["inc"]:
             del self._shell.table[event["name"]]  # what was to become it is gone
+        if self._shell.errands.has(event["name"]):
+            self._shell.errands.not_spawned(event["name"], event["inc"], event["reason"])
+            return
         path = self._shell.spawning.path(event["name"], event["inc"])
         if path is not None:
             self._shell.tell(ev.SpawnFailed(path, event["inc"], event["reason"]))
@@ -60,6 +67,11 @@ class KeeperEvents:
     def _exited(self, event: Event) -> None:
         shell = self._shell
         shell.table.pop(event["name"], None)
+        if shell.errands.has(event["name"]):
+            shell.errands.exited(event)
+            if shell.heartbeats is not None:
+                shell.heartbeats.ended(event["name"], event["inc"])
+            return
         shell.notified.forget(event["name"])
         shell.hangs.ended(event["name"], event["inc"])
         path = shell.spawning.path(event["name"], event["inc"])

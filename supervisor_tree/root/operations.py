@@ -33,9 +33,12 @@ class Operation(msgspec.Struct):
     results: list[dict[str, Any]] = []
     data: dict[str, Any] = {}
     """What the answer says beside the results."""
+    parts: int = 1
+    """So many have to end it, each with results of its own: the tree, and the jobs."""
     edit: dict[str, Any] = {}
     """What a reload does to `added.toml` first, so that a new root can begin it anew: `{toml, to}` is added,
-    `{names}` are removed, or, once that is worked out, `{whole}` is the file's text."""
+    `{names}` are removed, or, once that is worked out, `{whole}` is the file's text. Of a `run`: `{wait}`, the run
+    whose end is waited for (None: it has no id yet)."""
 
     def answer(self) -> dict[str, Any]:
         """The JSON of an operation's end."""
@@ -81,10 +84,13 @@ class Operations:
         operation = self.all.get(id_)
         if operation is None or operation.state != "running":
             return []
-        operation.results = results
+        operation.parts -= 1
+        results = operation.results = [*operation.results, *results]
+        self._changed.add(id_)
+        if operation.parts > 0:
+            return []
         operation.ended = at
         operation.state = state or ("done" if all(result["ok"] for result in results) else "failed")
-        self._changed.add(id_)
         return self._waiting.pop(id_, [])
 
     def forget_old(self, now: float) -> None:

@@ -49,8 +49,9 @@ def uid(user: str | None) -> int:
 
 
 def users(plan: Plan) -> frozenset[int]:
-    """The user ids that workers of a tree run as, and our own."""
-    return frozenset({uid(worker.user) for worker in plan.workers.values()} | {os.geteuid()})
+    """The user ids that workers and jobs of a tree run as, and our own."""
+    programs = (*plan.workers.values(), *plan.jobs.values())
+    return frozenset({uid(program.user) for program in programs} | {os.geteuid()})
 
 
 def place(configured: str | None, state_dir: str, uids: Collection[int] = ()) -> str:

@@ -7,6 +7,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from supervisor_tree.root.alerts.sentences import SENTENCES as _OF_ALERTS
+from supervisor_tree.root.jobs.sentences import SENTENCES as _OF_JOBS
+from supervisor_tree.root.journaling.sentences import SENTENCES as _OF_THE_JOURNAL
+from supervisor_tree.root.probes.sentences import SENTENCES as _OF_PROBES
+from supervisor_tree.root.recovery.sentences import SENTENCES as _OF_RECOVERY
+from supervisor_tree.root.words import cores, duration, size
+
 if TYPE_CHECKING:
     from supervisor_tree.core.view import NodeView
     from supervisor_tree.root.shell import Shell
@@ -28,8 +35,9 @@ def concerns(line: Line, names: set[str]) -> bool:
     return any(str(each).rpartition("/")[2] in names for each in listed)
 
 
-_NO_CAUSE = {"activity", "activities_dropped"}
-"""What a worker does while all is well would push out of `why` what has led to its state."""
+_NO_CAUSE = {"activity", "activities_dropped", "alert_raised", "alert_sent", "alert_resolved"}
+"""What a worker does while all is well, and who was told when it is not, would push out of `why` what has led to its
+state."""
 _WISHING = {"start", "stop", "hold", "release"}
 _WHOLE = {"tree_started", "shutdown_requested", "root_replaced", "tree_ended", "reload_refused"}
 
@@ -37,36 +45,6 @@ _WHOLE = {"tree_started", "shutdown_requested", "root_replaced", "tree_ended", "
 def caused_by(line: Line) -> set[str]:
     """The child whose end is behind what a line tells."""
     return {_bare(line["child"])} if line["event"] in ("round_began", "escalated", "gave_up") else set()
-
-
-def duration(seconds: float) -> str:
-    """`350 ms`, `4.2 s`, `3m 20s`, `2h 05m`, `3d 4h`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f}".removesuffix(".0") + " s"
-    whole = int(seconds)
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60:02}s"
-    if whole < 86400:
-        return f"{whole // 3600}h {whole // 60 % 60:02}m"
-    return f"{whole // 86400}d {whole // 3600 % 24}h"
-
-
-def size(count: float) -> str:
-    """`512 bytes`, `85 kB`, `1.62 GB`: in powers of 1000, as sizes in the tree file are."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-    return f"{count / 1000:.4g} TB"
-
-
-def cores(number: float) -> str:
-    """`1 core`, `1.5 cores`."""
-    return f"{number:.3g} core{'' if number == 1 else 's'}"
 
 
 def _bare(value: Any) -> str:
@@ -214,6 +192,11 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
         f"{_zygote(line)} was killed: {'stopped by a signal' if line.get('why') == 'stopped' else line.get('why')}"
     ),
     "internal_error": lambda line: f"an error of supervisor-tree itself: {line.get('error')}",
+    **_OF_ALERTS,
+    **_OF_JOBS,
+    **_OF_PROBES,
+    **_OF_RECOVERY,
+    **_OF_THE_JOURNAL,
 }
 _WISHES = {"up": "start wished of", "down": "stop wished of", "hold": "hold wished of"}
 
@@ -331,13 +314,24 @@ def sentence(line: Line) -> str:
     return f"{line.get('name') or 'tree'}: {words}" + (f" ({told})" if told else "")
 
 
+def link(line: Line) -> dict[str, Any]:
+    """A line as a link of the chain that `why` tells."""
+    return {"time": line["time"], "seq": line["seq"], "event": line["event"], "text": sentence(line)}
+
+
 def reason_of(shell: Shell, node: NodeView) -> str | None:
     """Why a child is as it is, or what is wrong with it while it runs."""
     dropping = shell.dropping.get(node.name)
     slow = shell.slow.get(node.name) if node.status == "starting" and node.pid is None else None
+    awaited = shell.probes.reason(node.name) if node.status == "starting" and node.pid is not None else None
+    if awaited is not None:
+        return f"{node.reason}: {awaited}" if node.reason else awaited
+    if node.status == "held" and node.wish == "up" and (refusal := shell.probes.refusal(node.name)) is not None:
+        return refusal
     return (
         node.reason
         or shell.limits.reason(node.name)
+        or (shell.probes.reason(node.name) if node.status == "running" else None)
         or (slow[1] if slow is not None else None)
         or (f"output dropped: {dropping}" if dropping is not None else None)
         or (shell.said.of(node.name).unwell if node.pid is not None else None)
@@ -357,9 +351,7 @@ def explain(shell: Shell, path: str, lines: list[Line]) -> dict[str, Any]:
         "state": node.status,
         "summary": summary,
         "reason": reason,
-        "chain": [
-            {"time": line["time"], "seq": line["seq"], "event": line["event"], "text": sentence(line)} for line in lines
-        ],
+        "chain": [link(line) for line in lines],
         "next": _next(shell, node, name, now),
     }
 
@@ -374,7 +366,8 @@ def _next(shell: Shell, node: Any, name: str, now: float) -> str:
     if node.status == "held":
         if node.wish == "hold":
             return f"nothing until `supervisor-tree ctl release {name}`"
-        return "asked again every 10 s; starts by itself when that is gone"
+        every = duration(shell.spawning.asked_every(node.path))
+        return f"asked again every {every}; starts by itself when that is gone"
     if node.status in ("stopped", "failed"):
         return f"nothing until `supervisor-tree ctl start {name}`"
     if node.status == "completed":

@@ -23,8 +23,11 @@ from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
 from supervisor_tree.core.stopping import next_ones
 from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
+from supervisor_tree.root.activity.activity import Activity
+from supervisor_tree.root.alerts.alerts import Alerts
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.directory import Directory
+from supervisor_tree.root.errands.errands import Errands
 from supervisor_tree.root.hangs.suspects import Hangs
 from supervisor_tree.root.hearing.beating import Beating
 from supervisor_tree.root.hearing.notified import Notified
@@ -32,13 +35,19 @@ from supervisor_tree.root.hearing.readiness import Readiness
 from supervisor_tree.root.hearing.said import Said
 from supervisor_tree.root.hearing.tokens import Tokens
 from supervisor_tree.root.incidents import Incidents
+from supervisor_tree.root.jobs.jobs import JobsShell
 from supervisor_tree.root.journal_lines import JournalLines
+from supervisor_tree.root.journaling.store import Store
 from supervisor_tree.root.keeper_events import KeeperEvents
 from supervisor_tree.root.keeper_link import Commit, KeeperLink
 from supervisor_tree.root.limits.limits import Limits
 from supervisor_tree.root.operations import Operations, State, objection
+from supervisor_tree.root.outputs.outputs import Outputs
 from supervisor_tree.root.planned.ages import Ages
 from supervisor_tree.root.planned.file_changes import FileChanges
+from supervisor_tree.root.probes.probes import Probes
+from supervisor_tree.root.recovery.recoveries import Recoveries
+from supervisor_tree.root.retention.retention import Retention
 from supervisor_tree.root.spawning import Spawning
 from supervisor_tree.root.timers import Timers
 from supervisor_tree.root.usage import Usage
@@ -76,6 +85,11 @@ class Shell:
         self.operations = Operations()
         self.timers = Timers(self._timer_fired)
         self.spawning = Spawning(self)
+        self.errands = Errands(self)
+        self.jobs = JobsShell(self)
+        self.alerts = Alerts(self)
+        self.activity = Activity(self)
+        self.retention = Retention(self)
         self.usage = Usage()
         self.notified = Notified(self)
         self.tokens = Tokens()
@@ -84,11 +98,15 @@ class Shell:
         self.beating = Beating(self)
         self.incidents = Incidents(self)
         self.hangs = Hangs(self)
+        self.outputs = Outputs(self)
+        self.probes = Probes(self)
         self.limits = Limits(self)
         self.ages = Ages(self)
         self.file_changes = FileChanges(self)
+        self.recovery = Recoveries(self)
         self._keeper_events = KeeperEvents(self)
         self.lines = JournalLines(self)
+        self.store = Store(self)
         self.sockets: Sockets | None = None
         self.control: Control | None = None
         self.heartbeats: Heartbeats | None = None
@@ -111,6 +129,8 @@ class Shell:
         self.bind_anew: Callable[[], bool] = lambda: False
         """Whether somebody had removed a socket, so that we could not be reached."""
         self._sockets_seen = 0.0
+        self.awaited: dict[str, Callable[[], None]] = {}
+        """By operation: who within the root waits for its end."""
         self._commit = Commit()
         self._after: list[Callable[[], None]] = []
         self._publish: list[tuple[str, bytes]] = []
@@ -223,6 +243,7 @@ class Shell:
         self._commit.journal.append((self.journal_seq, data))
         if self.sockets is not None and self.sockets.topics:
             self._publish.append((event, data))
+        self.alerts.on_line(event, name, fields)
 
     def _note(self, effect: fx.Note) -> None:
         fields = effect.fields
@@ -230,6 +251,7 @@ class Shell:
             fields = {**fields, "at": rfc3339(time.time() + fields["at"] - self.loop.time())}
         self.note(effect.kind, self.bare(effect.path), **fields)
         self.incidents.on_note(effect)
+        self.recovery.on_note(effect)
         if effect.path == "root" and effect.kind in ("gave_up", "start_failed"):
             self._gave_up = exits.last_words(self.directory, effect)
 
@@ -238,6 +260,8 @@ class Shell:
         self.spawning.spawn(effect.path, effect.incarnation)
 
     def _stop_child(self, effect: fx.StopChild) -> None:
+        if self.jobs.end_first(lambda: self._stop_child(effect)):
+            return
         name = self.bare(effect.path)
         self.beating.end(name)
         if self.spawning.cancel(effect.path, effect.incarnation):
@@ -261,6 +285,9 @@ class Shell:
     def end_operation(self, id_: str, results: list[dict[str, Any]], state: State | None = None) -> None:
         """End an operation and answer whoever waits for it, once committed. ``state`` None: as its results are."""
         clients = self.operations.end(id_, results, time.time(), state)
+        awaited = self.awaited.pop(id_, None)
+        if awaited is not None:
+            awaited()
         operation = self.operations.all.get(id_)
         if operation is None or self.control is None:
             return
@@ -268,7 +295,12 @@ class Shell:
             self.control.end(client, id_, operation.answer())
 
     def _end_tree(self, effect: fx.EndTree) -> None:
+        if self.jobs.end_first(lambda: self._end_tree(effect)):
+            return
         status = exits.tree_status(self.directory, effect)
+        title = f"the tree ended with status {status}: {self._gave_up if effect.why != 'auto_shutdown' else effect.why}"
+        if self.alerts.end_first(effect.why, status, title, lambda: self._end_tree(effect)):
+            return
         self.note("tree_ended", None, why=effect.why, by=self.bare(effect.path) if effect.path else None, status=status)
         self.effect("exit", status=status)
         self.over = True
@@ -290,6 +322,7 @@ class Shell:
         commit = self._commit
         changes = self.tree.take_changes()
         commit.state.update((f"core/{key}", value) for key, value in changes)
+        commit.state.update(self.jobs.take_changes())
         commit.state.update(self.operations.take_changes())
         if commit or self.keeper.acknowledged != self.keeper.told:
             self._commit = Commit()
@@ -305,6 +338,7 @@ class Shell:
         for action in after:
             action()
         if changes:
+            self.jobs.gates.changed()
             self.changed([key[5:] for key, _ in changes if key.startswith("node/")])
         if self._publish and self.sockets is not None:
             for event, data in self._publish:
@@ -317,6 +351,7 @@ class Shell:
 
     def changed(self, paths: Collection[str]) -> None:
         """These nodes are not what they were, or what is set for them is not: none of this decides anything yet."""
+        self.probes.changed(paths)
         self.limits.changed(paths)
         self.ages.changed(paths)
         self.file_changes.changed(paths)
@@ -359,11 +394,14 @@ class Shell:
     def close(self) -> None:
         """Let go of sockets and journal; what is queued for the journal is written."""
         self.file_changes.end()
+        self.recovery.close()
+        self.outputs.close()
         if self.heartbeats is not None:
             self.heartbeats.close()
         if self.sockets is not None:
             self.sockets.close()
         self.lines.close()
+        self.store.close()
 
     def on_loop_error(self, message: str, error: BaseException | None) -> None:
         """An exception that nobody caught in a callback of the loop."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
@@ -36,8 +38,12 @@ _AT_ONCE = 8
 """Suspects that are looked into at a time; …"""
 _IN_LINE = 64
 """… and those that wait for it at most. Where more fall silent at once, they are ended with what is known already."""
-_EVENT = {"start": "not_ready"}
-"""How the journal calls what is no hang but looked into alike."""
+_EVENT = {"start": "not_ready", "health": "looked_into"}
+"""How the journal calls what is no hang but looked into alike; …"""
+_FILE = {"start": "not_ready", "health": "unhealthy"}
+"""… and the incident file about it."""
+_TELLING = frozenset({"stopped", "traced", "frozen", "disk", "swapping", "busy", "unwell"})
+"""What is worth a word about one who answers, but not as he should: that he waits for events is none."""
 _BY_THE_KEEPER = {"notify", "goodbye", "start"}
 """What the end of these silences is told by: sd_notify, or an end."""
 _STACK = 20
@@ -61,6 +67,14 @@ class Suspect(Struct, frozen=True):
     """When the suspicion came up (the loop's time)."""
     heard: float | None
     """When the last sign of life was given by then: a later one ends the suspicion."""
+    then: str = "restart"
+    """Or `hold`."""
+    words: str = ""
+    """`health`: which probe fails, and how."""
+    status: str | None = None
+    """The word for it that its probe has."""
+    still: Callable[[], bool] = bool
+    """`health`: whether it still fails."""
 
     def silent_by(self, now: float) -> float:
         return self.silent + now - self.since
@@ -84,6 +98,12 @@ class Hangs:
         if node is not None and node.pid is not None and (path, incarnation) not in self._under_suspicion:
             self._suspect(node, incarnation, kind, silent, limit)
 
+    def unhealthy(self, path: str, incarnation: int, words: str, then: str, still: Callable[[], bool]) -> None:
+        """A probe of this incarnation fails, as ``words`` say; ``then``: `restart` or `hold`, while ``still`` so."""
+        node = self._shell.tree.nodes.get(path)
+        if node is not None and node.pid is not None and (path, incarnation) not in self._under_suspicion:
+            self._suspect(node, incarnation, "health", 0.0, 0.0, then=then, words=words, still=still)
+
     def not_ready(self, path: str) -> bool:
         """Its `start_timeout` is over. True: it is looked at, and ended as a crash then, if it stays so."""
         node = self._shell.tree.nodes.get(path)
@@ -99,13 +119,18 @@ class Hangs:
         due = (node.timers or {}).get("ready")
         return node.state is State.UP and not node.ready and due is not None and due <= self._shell.loop.time()
 
-    def _suspect(self, node: Node, incarnation: int, kind: beating.Kind, silent: float, limit: float) -> None:
+    def _suspect(
+        self, node: Node, incarnation: int, kind: beating.Kind, silent: float, limit: float, **about: Any
+    ) -> None:
         shell = self._shell
         key = node.path, incarnation
         heard = shell.beating.heard_at(node.name, incarnation, kind)
         leader = node.pid or 0
         main = shell.notified.pid(node.name, leader) or leader
-        one = Suspect(node.path, node.name, incarnation, leader, main, kind, silent, limit, shell.loop.time(), heard)
+        if kind not in ("health", "start"):
+            about["then"], about["status"] = shell.beating.then(node.name, kind)
+        begin = shell.loop.time()
+        one = Suspect(node.path, node.name, incarnation, leader, main, kind, silent, limit, begin, heard, **about)
         others = len(self._under_suspicion)
         task = self._under_suspicion[key] = shell.loop.create_task(self._look_into(one, others))
         task.add_done_callback(lambda _: self._under_suspicion.pop(key, None))
@@ -165,7 +190,7 @@ class Hangs:
         if never := self._never(one):
             explained = structs.replace(explained, text=f"{explained.text}; {never}")
         headline = f"{one.name} (pid {one.pid}, incarnation {one.incarnation}) {self._silence(one)}: {explained.text}"
-        incident = await shell.incidents.write(one.name, _EVENT.get(one.kind, "hung"), headline, _sections(case))
+        incident = await shell.incidents.write(one.name, _FILE.get(one.kind, "hung"), headline, _sections(case))
         if self._stays(one):
             self._end(one, explained, case.dump, incident)
 
@@ -177,6 +202,8 @@ class Hangs:
             return False
         if one.kind == "start":
             return self._is_overdue(node)
+        if one.kind == "health":
+            return one.still()
         if one.name in shell.blocking:
             return False  # it waits for us to take its output
         if shell.beating.heard_at(one.name, one.incarnation, one.kind) != one.heard:
@@ -196,7 +223,13 @@ class Hangs:
         return f"it has not beaten once since its start{advice}"
 
     def _silence(self, one: Suspect) -> str:
-        return beating.reason(one.kind, one.silent_by(self._shell.loop.time()), one.limit)
+        if one.kind == "health":
+            return f"unhealthy: {one.words}"
+        if one.kind == "start":
+            awaited = self._shell.probes.reason(one.name)
+            return beating.reason(one.kind, 0.0, one.limit) + (f" ({awaited})" if awaited else "")
+        reason = beating.reason(one.kind, one.silent_by(self._shell.loop.time()), one.limit)
+        return reason.replace("hung: ", f"hung: {one.status}: ", 1) if one.status else reason
 
     def _end(
         self, one: Suspect, explained: explaining.Explained, dump: stacks.Dump | None, incident: str | None
@@ -217,8 +250,11 @@ class Hangs:
             incident=incident,
         )
         more = f"; more in {os.path.relpath(incident, shell.plan.state_dir)}" if incident is not None else ""
+        told = f": {explained.text}" if one.kind != "health" or explained.state in _TELLING else ""
+        reason = f"{silence}{told}{more}"
+        hold = ev.By(who="health", at=time.time(), why=reason) if one.then == "hold" else None
         # One commit: the keeper has the line before it carries out the stop.
-        shell.tell(ev.KillRequested(one.path, one.incarnation, f"{silence}: {explained.text}{more}"))
+        shell.tell(ev.KillRequested(one.path, one.incarnation, reason, hold))
 
     # --- finding out
 

@@ -31,15 +31,16 @@ class Activities:
         self.dropped = 0
 
     def note(self, name: str, activity: str, fields: dict[str, Any]) -> bool:
-        """Journal one, if it may be; whether it was."""
+        """Journal one, if it may be; whether there is something to commit."""
         shell = self._shell
+        decided = shell.activity.heard(name, activity)
         rate = self._rates.setdefault(name, Bucket(*_RATE))
         if not rate.take(shell.loop.time()):
             self.dropped += 1
             if name not in self._unsaid:
                 self._later[name] = shell.loop.call_later(_SAY_DROPPED, self._say, name)
             self._unsaid[name] = self._unsaid.get(name, 0) + 1
-            return False
+            return decided
         more: dict[str, Any] = {}
         if name in self._unsaid:
             more = {"dropped": self._unsaid.pop(name)}

@@ -18,9 +18,10 @@ from supervisor_tree.core.silence import Overdue, Silence
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
 
-Kind = Literal["heartbeat", "notify", "goodbye", "trigger", "start"]
+Kind = Literal["heartbeat", "notify", "goodbye", "trigger", "start", "health"]
 """`goodbye`: it said that it is ending by itself; what is awaited is its end, within its `shutdown`. `trigger`: nothing
-is awaited, it says itself that it hangs (`WATCHDOG=trigger`). `start`: it has not become ready in time."""
+is awaited, it says itself that it hangs (`WATCHDOG=trigger`). `start`: it has not become ready in time. `health`: what
+is asked of it fails."""
 
 LATE = 1.0
 """Seconds by which a look may come too late before nothing that it sees is believed."""
@@ -50,6 +51,8 @@ class Beating:
         """What is watched of each worker, by its bare name."""
         self._left: set[Limit] = set()
         """Silences of held workers that were said."""
+        self._alerted: dict[Limit, float] = {}
+        """Silences that end nobody (`then = "alert"`) and were said: when the last sign of life was given by then."""
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self.hear = self._silence.hear
@@ -105,6 +108,13 @@ class Beating:
         for limit in self._limits.pop(name, ()):
             self._silence.end(limit)
             self._left.discard(limit)
+            self._alerted.pop(limit, None)
+
+    def alerted(self, name: str, incarnation: int, kind: str) -> None:
+        """The root before us has told of this silence."""
+        for limit in self._limits.get(name, ()):
+            if limit.incarnation == incarnation and limit.kind == kind:
+                self._alerted[limit] = self._silence.heard(limit) or 0.0
 
     def replan(self) -> None:
         """The plan has changed: limits that are other ones now begin anew."""
@@ -184,6 +194,7 @@ class Beating:
         found = self._silence.overdue(now)
         if found and shell.bind_anew():
             found = []  # they could not reach us
+        self._hear_alerted()
         for overdue in found:
             try:
                 self._judge(overdue)
@@ -191,6 +202,23 @@ class Beating:
                 shell.internal_error(f"silence of {overdue.who.name}", error)
         self._schedule()
         shell.flush()
+
+    def _hear_alerted(self) -> None:
+        """Who was silent and is not any more?"""
+        for limit, heard in list(self._alerted.items()):
+            node = self._shell.spawning.node(limit.name, limit.incarnation)
+            if _lives(node, limit.incarnation) and self._silence.heard(limit) != heard:
+                del self._alerted[limit]
+                self._shell.probes.speaks(node, limit.kind)
+
+    def then(self, name: str, kind: Kind) -> tuple[str, str | None]:
+        """What this silence leads to, and the `status` that its probe gives it."""
+        settings = self._shell.spawning.settings(name)
+        if kind not in ("heartbeat", "notify") or settings is None:
+            return "restart", None
+        found = [probe for probe in settings.health if probe.kind == kind]
+        probe = min(found, key=lambda probe: float(getattr(probe, kind)), default=None)
+        return ("restart", None) if probe is None else (probe.then, probe.status)
 
     def _judge(self, overdue: Overdue[Limit]) -> None:
         shell = self._shell
@@ -201,6 +229,10 @@ class Beating:
             return
         if limit.name in shell.blocking:
             return  # it waits for us to take its output
+        if self.then(limit.name, limit.kind)[0] == "alert":
+            self._alerted[limit] = self._silence.heard(limit) or 0.0
+            shell.probes.silent(node, limit.kind, reason(limit.kind, overdue.silent, overdue.limit))
+            return
         if gates.held(node):
             if limit not in self._left:
                 self._left.add(limit)

@@ -35,7 +35,7 @@ class Hellos:
         if not shell.tokens.valid(hello.name, hello.incarnation, hello.token):
             return "wrong token"
         node = shell.spawning.node(hello.name, hello.incarnation)
-        if node is None or node.state not in ALIVE:
+        if (node is None or node.state not in ALIVE) and not shell.errands.lives(hello.name, hello.incarnation):
             return f"incarnation {hello.incarnation} of {hello.name} has ended"
         return None
 

@@ -1,4 +1,5 @@
-"""When a worker that is to tell that it is ready has told it: by the heartbeat socket, by sd_notify, or by both.
+"""When a worker that is to tell that it is ready has told it: by the heartbeat socket, by sd_notify, or by answering
+as its `ready` probes want it; by all of these that are set.
 
 A worker may say so before the keeper's word that it was spawned has come (its socket is quicker than two hops of
 the link). The core knows nothing of it then, so what was told is kept here until it does.
@@ -15,7 +16,7 @@ from supervisor_tree.core.node import State
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
 
-Teller = Literal["heartbeat", "notify"]
+Teller = Literal["heartbeat", "notify", "probes"]
 
 
 class Readiness:

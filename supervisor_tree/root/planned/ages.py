@@ -16,8 +16,8 @@ from supervisor_tree.core import gates
 from supervisor_tree.core.events import By
 from supervisor_tree.core.node import Node, State
 from supervisor_tree.core.planned import lifetime
-from supervisor_tree.root.sentences import duration
 from supervisor_tree.root.usage import age
+from supervisor_tree.root.words import duration
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell

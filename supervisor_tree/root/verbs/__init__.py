@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from supervisor_tree.root.verbs import change, configuration, history, show, waiting, whole
+from supervisor_tree.root.verbs import change, configuration, history, jobs, recovery, show, waiting, whole
 
 if TYPE_CHECKING:
     from supervisor_tree.root.control import Request
@@ -34,6 +34,10 @@ VERBS: dict[str, Verb] = {
     "signal": change.signal,
     "reload_names": change.reload_names,
     "wait": waiting.wait,
+    "jobs": jobs.jobs,
+    "runs": jobs.runs,
+    "run": jobs.run,
+    "recovery": recovery.recovery,
     "reload": configuration.reload,
     "add": configuration.add,
     "remove": configuration.remove,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal as signals
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.core import events as ev
+from supervisor_tree.core.jobs import events as jobs
 from supervisor_tree.root import names
 from supervisor_tree.root.control import Request, begin
 from supervisor_tree.root.errors import RootError
@@ -22,12 +23,32 @@ def _by(request: Request) -> ev.By:
     return ev.By(who=request.by, at=time.time(), why=request.reason)
 
 
-def _begin(shell: Shell, request: Request) -> tuple[Operation, tuple[str, ...]]:
-    if request.flag("all"):
-        paths: tuple[str, ...] = tuple(shell.directory.children("root"))
-    else:
-        paths = names.paths(shell, request.names())
-    operation = begin(shell, request, [shell.bare(path) for path in paths])
+def _begin(shell: Shell, request: Request) -> Operation:
+    return _begun(shell, request, names.paths(shell, request.names()), [])
+
+
+def _wish(
+    shell: Shell,
+    request: Request,
+    of_tree: Callable[[tuple[str, ...]], ev.Event],
+    of_jobs: Callable[[tuple[str, ...]], jobs.Request],
+) -> Operation:
+    """A wish about workers, supervisors and jobs: the tree is told of the ones, the jobs of the others."""
+    paths, runs = names.split(shell, ["all"] if request.flag("all") else request.names())
+    operation = _begun(shell, request, paths, runs)
+    operation.parts = max(1, bool(paths) + bool(runs))
+    if paths or not runs:
+        if request.command == "start" and request.flag("force"):
+            for path in paths:
+                shell.effect("forget", name=shell.bare(path), inc=shell.directory.node(path).incarnation)
+        shell.tell(of_tree(paths))
+    if runs:
+        shell.jobs.tell(of_jobs(tuple(runs)))
+    return operation
+
+
+def _begun(shell: Shell, request: Request, paths: tuple[str, ...], runs: list[str]) -> Operation:
+    operation = begin(shell, request, [*map(shell.bare, paths), *runs])
     shell.note(
         "asked_for",
         None,
@@ -37,41 +58,71 @@ def _begin(shell: Shell, request: Request) -> tuple[Operation, tuple[str, ...]]:
         why=request.reason,
         operation=operation.id,
     )
-    return operation, paths
+    return operation
 
 
 def start(shell: Shell, request: Request, client: bytes) -> Operation:
     """Wish up, and now. ``force``: although unkillable processes of it are left."""
-    operation, paths = _begin(shell, request)
-    if request.flag("force"):
-        for path in paths:
-            shell.effect("forget", name=shell.bare(path), inc=shell.directory.node(path).incarnation)
-    shell.tell(ev.StartRequested(request.id, paths, _by(request), tied=request.flag("tied")))
-    return operation
+    by, tied = _by(request), request.flag("tied")
+    return _wish(
+        shell,
+        request,
+        lambda paths: ev.StartRequested(request.id, paths, by, tied=tied),
+        lambda runs: jobs.StartRequested(request.id, runs, by),
+    )
 
 
 def stop(shell: Shell, request: Request, client: bytes) -> Operation:
-    operation, paths = _begin(shell, request)
-    shell.tell(ev.StopRequested(request.id, paths, _by(request), tied=request.flag("tied")))
-    return operation
+    by, tied = _by(request), request.flag("tied")
+    return _wish(
+        shell,
+        request,
+        lambda paths: ev.StopRequested(request.id, paths, by, tied=tied),
+        lambda runs: jobs.StopRequested(request.id, runs, by),
+    )
 
 
 def restart(shell: Shell, request: Request, client: bytes) -> Operation:
-    operation, paths = _begin(shell, request)
+    """Stop and start. ``recovery``: by a rule, so not what an operator has stopped or holds.
+
+    Raises:
+        RootError: he has.
+    """
+    paths = names.paths(shell, ["all"] if request.flag("all") else request.names())
+    if request.flag("recovery"):
+        _leave_wishes(shell, paths)
+    operation = _begun(shell, request, paths, [])
     shell.tell(ev.RestartRequested(request.id, paths, _by(request), tied=request.flag("tied")))
     return operation
 
 
+def _leave_wishes(shell: Shell, paths: Collection[str]) -> None:
+    for path in paths:
+        node = shell.directory.node(path)
+        if node.wish != "up":
+            by = f" by {node.by.who}" if node.by is not None and node.by.who else ""
+            word = "held" if node.wish == "hold" else "stopped"
+            raise RootError(f"{node.name} was {word}{by}: no recovery restarts it", code="refused")
+
+
 def hold(shell: Shell, request: Request, client: bytes) -> Operation:
-    operation, paths = _begin(shell, request)
-    shell.tell(ev.HoldRequested(request.id, paths, _by(request)))
-    return operation
+    by = _by(request)
+    return _wish(
+        shell,
+        request,
+        lambda paths: ev.HoldRequested(request.id, paths, by),
+        lambda runs: jobs.HoldRequested(request.id, runs, by),
+    )
 
 
 def release(shell: Shell, request: Request, client: bytes) -> Operation:
-    operation, paths = _begin(shell, request)
-    shell.tell(ev.ReleaseRequested(request.id, paths, _by(request)))
-    return operation
+    by = _by(request)
+    return _wish(
+        shell,
+        request,
+        lambda paths: ev.ReleaseRequested(request.id, paths, by),
+        lambda runs: jobs.ReleaseRequested(request.id, runs, by),
+    )
 
 
 def signal_number(word: str) -> str:
@@ -92,7 +143,7 @@ def signal_number(word: str) -> str:
 def _send(shell: Shell, request: Request, which: dict[str, tuple[str, str]], told: Collection[str] = ()) -> Operation:
     """Send each running worker its (signal, to); those not running are said. Those ``told`` get the request as a
     command over their heartbeat socket; the operation ends when they have answered."""
-    operation, _ = _begin(shell, request)
+    operation = _begin(shell, request)
     results: list[dict[str, Any]] = []
     for name, (word, to) in which.items():
         path = shell.directory.find(name)

@@ -128,6 +128,10 @@ def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
     config.carry(shell.plan, new)
     shell.plan = new
     shell.spawning.replan()
+    shell.store.replan()
+    shell.alerts.replan()
+    shell.activity.replan()
+    shell.retention.begin()
     shell.state("plan", msgspec.json.encode(new))
     operation.data = {"changes": changes, "warnings": _warnings(new)}
     shell.note("reloaded", None, changes=[change for change in changes if change["action"] != "keep"])
@@ -143,6 +147,9 @@ def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
                 shell.effect("limits", name=change["name"], log=program)
     added = [change["name"] for change in changes if change["action"] == "add"]
     shell.tell(ev.Reconfigured(operation.id, new.root, restart))
+    shell.outputs.replan()
+    shell.recovery.replan()
+    shell.jobs.replan()
     shell.readiness.replan()
     shell.beating.replan()
     if shell.heartbeats is not None:
@@ -193,7 +200,7 @@ def add(shell: Shell, request: Request, client: bytes) -> Operation:
         raise RootError(
             "nothing to add", code="usage", mend="give [workers.NAME], [supervisors.NAME] or [jobs.NAME] tables"
         )
-    present = [name for name in named if shell.directory.find(name) is not None]
+    present = [name for name in named if _is_there(shell, name)]
     if present:
         raise RootError(
             f"already in the tree: {', '.join(present)}",
@@ -243,6 +250,10 @@ def _add_instance(shell: Shell, request: Request) -> Operation:
     return operation
 
 
+def _is_there(shell: Shell, name: str) -> bool:
+    return shell.directory.find(name) is not None or name in shell.plan.jobs
+
+
 def _is_dynamic(shell: Shell, name: str) -> bool:
     """Made at run time from a template."""
     path = shell.directory.find(name)
@@ -262,7 +273,7 @@ def remove(shell: Shell, request: Request, client: bytes) -> Operation:
     if foreign or not asked:
         raise RootError(
             f"not added at run time: {', '.join(foreign) or 'nothing named'}",
-            code="refused" if all(shell.directory.find(name) for name in foreign) else "no_such_name",
+            code="refused" if all(_is_there(shell, name) for name in foreign) else "no_such_name",
             mend="remove it from the tree file and `supervisor-tree ctl reload`",
         )
     if instances and len(asked) > 1:

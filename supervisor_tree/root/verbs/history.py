@@ -11,8 +11,9 @@ import msgspec
 from supervisor_tree.root import files, names, sentences
 from supervisor_tree.root.control import Request
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.jobs import explaining
 from supervisor_tree.root.last_output import last_lines
-from supervisor_tree.store.journal import read_backwards
+from supervisor_tree.store.segments import read_backwards
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -61,7 +62,11 @@ def why(shell: Shell, request: Request, client: bytes) -> None:
         RootError: no such child.
     """
     name = request.text("name") or "".join(request.names()[:1])
-    path = names.paths(shell, [name])[0]
+    paths, jobs = names.split(shell, [name])
+    if jobs:
+        _why_job(shell, request, client, jobs[0])
+        return
+    path = paths[0]
     folder = files.journal_folder(shell.plan.state_dir)
     pending = shell.unwritten()
     above = set(path.split("/")[1:])
@@ -89,6 +94,29 @@ def why(shell: Shell, request: Request, client: bytes) -> None:
     def tell(read: tuple[list[Line], list[str]]) -> Any:
         lines, output = read
         return {**sentences.explain(shell, path, lines), "output": output}
+
+    _answer(shell, request, client, read, tell)
+
+
+def _why_job(shell: Shell, request: Request, client: bytes, name: str) -> None:
+    folder = files.journal_folder(shell.plan.state_dir)
+    pending = shell.unwritten()
+
+    def read() -> list[Line]:
+        found: list[Line] = []
+        for count, line in enumerate(backwards(folder, pending)):
+            if count >= _LOOK_BACK or len(found) >= _CHAIN:
+                break
+            if explaining.concerns(line, name):
+                found.append(line)
+        found.reverse()
+        return found
+
+    def tell(lines: list[Line]) -> Any:
+        job = shell.jobs.record(name)
+        assert job is not None
+        chain = [sentences.link(line) for line in lines]
+        return {**explaining.explain(shell, job, chain), "output": explaining.output(job, lines)[-_OUTPUT:]}
 
     _answer(shell, request, client, read, tell)
 

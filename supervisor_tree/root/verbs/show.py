@@ -56,8 +56,9 @@ def tree_json(shell: Shell, clock: Clock, children: list[dict[str, Any]]) -> dic
         "since": clock.text(root.since) or rfc3339(shell.started),
         "root_since": rfc3339(shell.started),
         "dropped": dict(shell.dropped()),
+        **shell.store.trouble(),
         "children": children,
-        "jobs": [],
+        "jobs": [told for name in shell.jobs.names() if (told := shell.jobs.json(name)) is not None],
     }
 
 
@@ -78,7 +79,7 @@ def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]
         "next_attempt": clock.text(view.next_attempt),
         "ready": view.ready,
         "health": _health(shell, view),
-        "status": shell.said.of(view.name).status if view.pid is not None else None,
+        "status": _status(shell, view),
         "cpu": cpu,
         "memory": memory,
         "last_exit": _last_exit(view, clock),
@@ -101,10 +102,15 @@ def _since(shell: Shell, view: NodeView, clock: Clock) -> str | None:
     return clock.text(view.since or shell.tree.root.since)
 
 
+def _status(shell: Shell, view: NodeView) -> str | None:
+    """The word of the probe that fails, else what the worker says of itself."""
+    return shell.probes.status(view.name) or (shell.said.of(view.name).status if view.pid is not None else None)
+
+
 def _health(shell: Shell, view: NodeView) -> str | None:
-    """None: nothing is asked of it (yet). One whose beats are awaited is healthy until their limit is over."""
+    """None: nothing is asked of it (yet). Of whom something is awaited he is healthy until it does not come."""
     if view.healthy is None:
-        return "healthy" if shell.beating.watches(view.name) else None
+        return "healthy" if shell.beating.watches(view.name) or shell.probes.watches(view.name) else None
     return "healthy" if view.healthy else "unhealthy"
 
 
@@ -128,10 +134,10 @@ def _hold(view: NodeView) -> dict[str, Any] | None:
 
 def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
     """Everything that is set for these children and how they are; environment variables by name only."""
-    asked = request.names()
+    paths, jobs = names.split(shell, request.names())
     clock = Clock(shell.loop.time())
-    described = []
-    for path in names.paths(shell, asked):
+    described = [described_job(shell, name) for name in jobs]
+    for path in paths:
         name = shell.bare(path)
         settings = shell.spawning.settings(name) or shell.plan.supervisors.get(name)
         child = child_json(shell, shell.directory.node(path), clock, {})
@@ -143,9 +149,18 @@ def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, An
                 "settings": without_values(settings),
                 "logs": shell.spawning.log_file(name),
                 "said": said_json(shell, name, clock) if child["type"] == "worker" else None,
+                "probes": shell.probes.results(name),
             }
         )
     return described
+
+
+def described_job(shell: Shell, name: str) -> dict[str, Any]:
+    """All about one job."""
+    settings = shell.plan.jobs.get(name)
+    told = shell.jobs.json(name) or {}
+    logs = None if settings is None else config.job_logs(shell.plan, settings)
+    return {**told, "settings": without_values(settings), "logs": logs}
 
 
 def said_json(shell: Shell, name: str, clock: Clock) -> dict[str, Any]:
@@ -175,9 +190,10 @@ def without_values(settings: Any) -> dict[str, Any]:
     """Settings as JSON; of the environment the names only."""
     if settings is None:
         return {}
-    data: dict[str, Any] = msgspec.to_builtins(settings)
-    if isinstance(data.get("env"), dict):
-        data["env"] = sorted(data["env"])
+    data: dict[str, Any] = config.as_written(msgspec.to_builtins(settings))
+    for part in (data, *data.get("stages", ())):
+        if isinstance(part.get("env"), dict):
+            part["env"] = sorted(part["env"])
     return data
 
 

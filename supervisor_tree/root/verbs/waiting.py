@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
 
 STATES = (
+    "scheduled",
+    "idle",
     "held",
     "waiting",
     "starting",
@@ -23,7 +25,8 @@ STATES = (
     "failed",
     "degraded",
 )
-
+_JOBS = "jobs/"
+"""Before the name of a job, where paths are: those of the core begin with the root's name."""
 
 MOST = 100
 """Waits at once, for each is looked at after every commit. Beyond them the one longest silent is let go of."""
@@ -48,7 +51,10 @@ def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
     if wanted not in STATES:
         raise RootError(f"no such state: {wanted}", code="usage", mend=f"one of {', '.join(STATES)}")
     asked = request.names()
-    paths = names.paths(shell, asked) if asked else tuple(shell.directory.workers_below("root"))
+    paths: tuple[str, ...] = tuple(shell.directory.workers_below("root"))
+    if asked:
+        of_tree, jobs = names.split(shell, asked)
+        paths = (*of_tree, *(_JOBS + job for job in jobs))
     timeout = request.number("timeout")
     control = shell.control
     assert control is not None
@@ -101,4 +107,6 @@ def wait(shell: Shell, request: Request, client: bytes) -> Any | None:
 
 
 def _state(shell: Shell, path: str) -> str:
+    if path.startswith(_JOBS):
+        return shell.jobs.state(path.removeprefix(_JOBS))
     return shell.directory.node(path).status if shell.directory.has(path) else "gone"

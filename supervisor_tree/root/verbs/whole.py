@@ -6,9 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.core import events as ev
+from supervisor_tree.core.jobs import events as jobs
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.control import Request, begin
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.jobs.requests import by_of
 from supervisor_tree.root.operations import Operation
 
 if TYPE_CHECKING:
@@ -48,6 +50,10 @@ def cancel(shell: Shell, request: Request, client: bytes) -> Operation:
         raise RootError(f"operation {wanted} has ended: {found[0].state}", code="refused")
     operation = begin(shell, request, found[0].names)
     shell.note("asked_for", None, command="cancel", names=operation.names, by=request.by, operation=found[0].id)
+    if found[0].command == "run":
+        by = by_of(request.by, request.reason)
+        shell.jobs.tell(jobs.CancelRequested(request.id, found[0].names[0], found[0].edit.get("wait"), by))
+        return operation
     shell.tell(ev.Cancelled(request.id, found[0].id))
     return operation
 

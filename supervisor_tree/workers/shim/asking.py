@@ -12,13 +12,20 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from supervisor_tree.workers.shim import json_file
+from supervisor_tree.core import json_path
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
+    from collections.abc import Awaitable, Callable
+    from ssl import SSLContext
+
+    Resolve = Callable[[str], Awaitable[list[str]]]
+    """From the name of a machine to its addresses; raises OSError where there are none."""
 
 _LONGEST_HEAD = 64 << 10
 _LONGEST_BODY = 8 << 20
+_FULL = 0.05
+"""Seconds after which a socket whose queue was full is tried again."""
 
 
 class Question:
@@ -32,18 +39,18 @@ class Question:
 class TcpQuestion(Question):
     """Does somebody accept connections there?"""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, resolve: Resolve | None = None) -> None:
+        """``resolve``: where names are looked up; without it in the loop's own threads."""
         self.host = host
         self.port = port
+        self._resolve = resolve
 
     def __str__(self) -> str:
         return f"tcp {self.host}:{self.port}"
 
     async def ask(self) -> str | None:
-        import asyncio
-
         try:
-            _, writer = await asyncio.open_connection(self.host, self.port)
+            _, writer = await _open(self.host, self.port, self._resolve)
         except OSError as error:
             return reason(error)
         await _close(writer)
@@ -53,35 +60,52 @@ class TcpQuestion(Question):
 class UnixQuestion(Question):
     """Does somebody accept connections on the socket at ``path``?"""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, name: str | None = None) -> None:
+        """``name``: what people call it, where that is not its path."""
         self.path = path
+        self._name = path if name is None else name
         self._place = os.path.expanduser(path)
 
     def __str__(self) -> str:
-        return f"unix {self.path}"
+        return f"unix {self._name}"
 
     async def ask(self) -> str | None:
         import asyncio
+        import socket
 
-        try:
-            _, writer = await asyncio.open_unix_connection(self._place)
-        except OSError as error:
-            return reason(error)
-        await _close(writer)
-        return None
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.setblocking(False)
+            while True:
+                try:
+                    asking.connect(self._place)
+                    return None
+                except BlockingIOError:
+                    # Its queue is full. asyncio would wait for the socket to be writable, which this one is at once,
+                    # and take that for an answer of one that accepts nothing.
+                    await asyncio.sleep(_FULL)
+                except OSError as error:
+                    return reason(error)
 
 
 class HttpQuestion(Question):
     """Is a GET answered with one of ``codes`` (``200``, ``2xx``), a body that matches, and a JSON ``key`` in it?"""
 
-    def __init__(self, url: str, codes: tuple[str, ...] = ("2xx",), body: str | None = None, key: str | None = None):
-        """Raises ValueError when ``url`` is none of HTTP."""
+    def __init__(
+        self,
+        url: str,
+        codes: tuple[str, ...] = ("2xx",),
+        body: str | None = None,
+        key: str | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        """``resolve``: as of `TcpQuestion`. Raises ValueError when ``url`` is none of HTTP."""
         self.url = url
+        self._resolve = resolve
         self._parts = _split(url)
         self._codes = codes
         self._body = None if body is None else re.compile(body)
         self._key = key
-        self._steps = None if key is None else json_file.steps(key)
+        self._steps = None if key is None else json_path.steps(key)
 
     def __str__(self) -> str:
         return self.url
@@ -92,9 +116,8 @@ class HttpQuestion(Question):
         secure = self._parts.scheme == "https"
         port = self._parts.port or (443 if secure else 80)
         try:
-            reader, writer = await asyncio.open_connection(
-                self._parts.hostname, port, ssl=secure or None, limit=_LONGEST_HEAD
-            )
+            assert self._parts.hostname is not None
+            reader, writer = await _open(self._parts.hostname, port, self._resolve, secure)
         except OSError as error:
             return reason(error)
         try:
@@ -138,12 +161,47 @@ class HttpQuestion(Question):
             return f'answers without "{self._body.pattern}"'
         if self._steps is not None:
             try:
-                json_file.follow(json.loads(body), self._steps)
-            except ValueError:
+                json_path.follow(json.loads(body), self._steps)
+            except (ValueError, RecursionError):
                 return "does not answer with JSON"
             except LookupError:
                 return f"answers without {self._key}"
         return None
+
+
+async def _open(
+    host: str, port: int, resolve: Resolve | None, secure: bool = False
+) -> tuple[StreamReader, StreamWriter]:
+    """A connection to the first address of ``host`` that accepts one. Raises OSError when none does."""
+    import asyncio
+
+    addresses = [host] if resolve is None else await resolve(host)
+    failed = OSError("it has no address")
+    for address in addresses:
+        try:
+            return await asyncio.open_connection(
+                address,
+                port,
+                limit=_LONGEST_HEAD,
+                ssl=_trust() if secure else None,
+                server_hostname=host if secure else None,
+            )
+        except OSError as error:
+            failed = error
+    raise failed
+
+
+_trusted: SSLContext | None = None
+
+
+def _trust() -> SSLContext:
+    """Whom the machine trusts: read once, for that takes 20 ms."""
+    global _trusted
+    if _trusted is None:
+        import ssl
+
+        _trusted = ssl.create_default_context()
+    return _trusted
 
 
 async def _body(reader: StreamReader, headers: dict[str, str]) -> bytes:

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from supervisor_tree.core import json_path
 from supervisor_tree.workers.args import ArgsError
-from supervisor_tree.workers.shim import json_file
 from supervisor_tree.workers.shim.asking import HttpQuestion, Question, TcpQuestion, UnixQuestion
 from supervisor_tree.workers.shim.watches import AskedWatch, FileWatch, OutputWatch, Watch
 from supervisor_tree.workers.shim.words import duration
@@ -174,8 +174,8 @@ class _Table:
         text = self.text(key)
         if text is not None:
             try:
-                json_file.steps(text)
-            except json_file.PathError as error:
+                json_path.steps(text)
+            except json_path.PathError as error:
                 self.wrong(key, str(error))
                 return None
         return text

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
+from supervisor_tree.core import json_path
 from supervisor_tree.workers.shim import json_file
 from supervisor_tree.workers.shim.words import span
 
@@ -54,6 +55,45 @@ class OutputWatch(Watch):
         return None
 
 
+class Seen(NamedTuple):
+    """A file at one moment."""
+
+    trouble: str | None = None
+    """Why it could not be looked at."""
+    state: tuple[int, int, int, int] | None = None
+    """What tells that it is unchanged; None: it is not there."""
+    changed: float = 0.0
+    """Wall clock, seconds."""
+    document: Any = None
+    """Of JSON, where that was to be read; `UNREAD`: it could not be, and is as it was known before."""
+
+
+UNREAD = object()
+
+
+def see(path: str, read: bool = False, known: tuple[int, int, int, int] | None = None) -> Seen:
+    """Look at a file as it is now. Waits for the disk.
+
+    Args:
+        read: read the JSON in it, too, unless it is as ``known``.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return Seen()
+    except OSError as error:
+        return Seen(trouble=f"{error.strerror}")
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    document: Any = UNREAD
+    if read and state != known:
+        try:
+            document = json_file.read(path)
+        except (OSError, ValueError, RecursionError):
+            # Just being replaced or written: what was known stays so, and grows old if it remains like this.
+            document = UNREAD
+    return Seen(None, state, status.st_mtime, document)
+
+
 class FileWatch(Watch):
     """A file is there (``exists``), has changed within ``fresh`` seconds, has the JSON ``key``, or its value has
     changed within ``changes`` seconds.
@@ -71,13 +111,15 @@ class FileWatch(Watch):
         key: str | None = None,
         changes: float | None = None,
         status: str | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(path, status)
+        """``name``: what people call the file, where that is not its path."""
+        super().__init__(path if name is None else name, status)
         self.path = os.path.expanduser(path)
         self._exists = exists
         self._fresh = fresh
         self._key = key
-        self._steps = None if key is None else json_file.steps(key)
+        self._steps = None if key is None else json_path.steps(key)
         self._changes = changes
         self._there = False
         self._trouble: str | None = None
@@ -90,25 +132,29 @@ class FileWatch(Watch):
 
     def look(self, now: float, wall: float) -> None:
         """Look at the file as it is now."""
-        self._trouble = None
-        try:
-            seen = os.stat(self.path)
-        except FileNotFoundError:
-            self._there = False
+        self.take(see(*self.sight), now, wall)
+
+    @property
+    def sight(self) -> tuple[str, bool, tuple[int, int, int, int] | None]:
+        """What `see` is to be asked for, whose answer `take` wants."""
+        return self.path, self._steps is not None, None if self._unread else self._state
+
+    def take(self, seen: Seen, now: float, wall: float) -> None:
+        """The file was seen like this at ``now``, which is ``wall`` on the wall clock."""
+        self._trouble = seen.trouble
+        if seen.trouble is not None:
+            return
+        self._there = seen.state is not None
+        if not self._there:
             self._looked = now
             return
-        except OSError as error:
-            self._trouble = f"{error.strerror}"
-            return
-        self._there = True
-        state = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns)
-        if state != self._state:
+        if seen.state != self._state:
             earliest = float("-inf") if self._looked is None else self._looked
-            self._changed = max(earliest, now - max(0.0, wall - seen.st_mtime))
+            self._changed = max(earliest, now - max(0.0, wall - seen.changed))
             self._unread = self._steps is not None
-            self._state = state
-        if self._unread:
-            self._read(now if self._looked is None else self._changed)
+            self._state = seen.state
+        if self._unread and seen.document is not UNREAD:
+            self._read(seen.document, now if self._looked is None else self._changed)
         self._looked = now
 
     def missing(self, now: float) -> str | None:
@@ -128,16 +174,11 @@ class FileWatch(Watch):
             return f"{self.name}: {self._key} is {_shown(self._value)} since {span(now - self._value_since)}"
         return None
 
-    def _read(self, at: float) -> None:
+    def _read(self, document: Any, at: float) -> None:
         assert self._steps is not None
-        try:
-            document = json_file.read(self.path)
-        except (OSError, ValueError):
-            # Just being replaced or written: what was known stays so, and grows old if it remains like this.
-            return
         self._unread = False
         try:
-            value = json_file.follow(document, self._steps)
+            value = json_path.follow(document, self._steps)
         except LookupError:
             value = _NOTHING
         # Of one type too: in Python 1 == True == 1.0.

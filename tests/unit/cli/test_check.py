@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from supervisor_tree.cli import times
 from supervisor_tree.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -33,6 +35,7 @@ command = "once ${SECRET_THAT_IS_NOT_SET}"
 restart = "temporary"
 [jobs.j]
 command = "j"
+wake = "1m"
 """
 
 
@@ -74,8 +77,7 @@ def test_check_draws_the_tree_and_says_what_it_means(run: Run) -> None:
     assert lines[7] == "   └─ once   held: env SECRET_THAT_IS_NOT_SET is not set; temporary: not restarted"
     assert "warnings:" in lines
     assert any(":10: workers.web.command: " in line for line in lines)
-    assert any(":13: workers.web.health: not yet: " in line for line in lines)
-    assert any(":17: jobs.j: not yet: " in line for line in lines)
+    assert any(":19: jobs.j.wake: not yet: " in line for line in lines)
 
 
 def test_check_as_json(run: Run) -> None:
@@ -89,7 +91,53 @@ def test_check_as_json(run: Run) -> None:
     }  # fmt: skip
     assert said["held"] == {"once": "env SECRET_THAT_IS_NOT_SET is not set"}
     assert said["budget"]["pipes"] == 8
-    assert {one["key"] for one in said["not_yet"]} == {"workers.web.health", "jobs.j"}
+    assert {one["key"] for one in said["not_yet"]} == {"jobs.j.wake"}
+
+
+JOBS = """
+[jobs.cron]
+schedule = "15 9 * * mon-fri"
+timezone = "America/New_York"
+calendar = "XNYS"
+command = "true"
+[jobs.often]
+every = "90s"
+command = "true"
+[jobs.once]
+at = 2020-12-24T09:00:00Z
+command = "true"
+[jobs.hand]
+command = "true"
+"""
+
+
+def test_check_says_when_jobs_are_due(run: Run) -> None:
+    Path("tree.toml").write_text(JOBS)
+    status, out, _ = run("check")
+    lines = out.splitlines()
+    at = lines.index("jobs")
+    assert status == 0
+    due = re.fullmatch(
+        r"  cron  15 9 \* \* mon-fri \(America/New_York, XNYS days\), next (\S+T1[34]:15:00.000Z)", lines[at + 1]
+    )
+    assert due
+    assert lines[at + 2 : at + 5] == [
+        "  often  every 90s",
+        "  once  at 2020-12-24T09:00:00+00:00, which is past",
+        "  hand  by hand: ctl run hand",
+    ]
+    _, out, _ = run("check", "--json")
+    assert json.loads(out)["schedules"][0] == {
+        "name": "cron", "schedule": "15 9 * * mon-fri (America/New_York, XNYS days)", "next": due[1],
+        "calendar_ends": "2028-12-31",
+    }  # fmt: skip
+
+
+def test_check_says_when_a_calendar_runs_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("tree.toml").write_text(JOBS)
+    monkeypatch.setattr("supervisor_tree.cli.times.now", lambda: times.unix("2028-11-01T00:00:00Z"))
+    _, out, _ = run("check")
+    assert "    its calendar is known until 2028-12-31; after that every weekday counts" in out.splitlines()
 
 
 def test_check_of_a_broken_file_says_every_error_at_once(run: Run) -> None:

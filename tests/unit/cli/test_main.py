@@ -15,13 +15,6 @@ from supervisor_tree.cli.main import COMMANDS
 
 RunCli = Any
 LATER = [
-    "jobs",
-    "runs",
-    "run",
-    "locks",
-    "recover",
-    "guard",
-    "simulate",
     "watchdog",
     "doctor",
     "import",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from supervisor_tree.root.sentences import cores, sentence, size
+from supervisor_tree.root.sentences import sentence
+from supervisor_tree.root.words import cores, size
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def test_the_body_of_an_answer_however_it_is_sent(body: bytes) -> None:
 
 def test_a_body_that_is_no_json() -> None:
     assert http(b"HTTP/1.1 200 OK\r\n\r\nhello", key="a") == "does not answer with JSON"
+    assert http(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000, key="a") == "does not answer with JSON"
 
 
 def test_the_request_is_one_that_servers_understand() -> None:

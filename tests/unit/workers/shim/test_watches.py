@@ -144,6 +144,8 @@ def test_what_is_no_json_has_no_key(file: Path, write: Write) -> None:
     watch = FileWatch(str(file), key="n")
     write("hello", 0)
     assert at(watch, 0) == f"{file} has no n"
+    write("[" * 200_000, 1)
+    assert at(watch, 1) == f"{file} has no n"
 
 
 def test_a_long_value_is_shortened(file: Path, write: Write) -> None:

@@ -1,0 +1,1 @@
+"""`[activity]`: an alert when nothing useful has happened for too long."""

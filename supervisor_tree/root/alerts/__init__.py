@@ -1,0 +1,1 @@
+"""Alerts: from what is wrong to somebody who reads it."""

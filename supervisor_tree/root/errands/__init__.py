@@ -1,0 +1,1 @@
+"""Programs of the tree that are no workers: stages of runs, commands of probes, of recoveries and of alerts."""

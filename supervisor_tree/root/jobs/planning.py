@@ -1,0 +1,81 @@
+"""From the plan to the machine: specifications, timetables, and what the tree's last life left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from supervisor_tree import config
+
+if TYPE_CHECKING:
+    from supervisor_tree.core.jobs.jobs import Jobs
+    from supervisor_tree.core.jobs.spec import JobSpec, Timetable
+    from supervisor_tree.root.shell import Shell
+
+
+class _File(msgspec.Struct):
+    version: int
+    items: dict[str, msgspec.Raw]
+
+
+def specs(plan: config.Plan) -> tuple[tuple[JobSpec, ...], dict[str, Timetable]]:
+    """The jobs of a plan as the machine knows them."""
+    from supervisor_tree.config import schedules
+
+    found: list[JobSpec] = []
+    timetables: dict[str, Timetable] = {}
+    for name, settings in plan.jobs.items():
+        spec = schedules.job_spec(settings)
+        if not spec.gated and not config.is_static_job(plan, settings):
+            spec = msgspec.structs.replace(spec, gated=True)
+        found.append(spec)
+        timetable = schedules.timetable(settings, settings.timezone)
+        if timetable is not None:
+            timetables[name] = timetable
+    return tuple(found), timetables
+
+
+def machine(plan: config.Plan, items: dict[str, bytes]) -> Jobs:
+    """The machine, with what is known; empty ``items``: of nothing."""
+    from supervisor_tree.core.jobs.jobs import Jobs
+
+    those, timetables = specs(plan)
+    seed = random.SystemRandom().getrandbits(31)
+    return Jobs.load(items.items(), those, timetables, plan.tree.max_runs, seed)
+
+
+def state_file(plan: config.Plan) -> str:
+    return os.path.join(plan.state_dir, "jobs.json")
+
+
+def read_state(shell: Shell) -> dict[str, bytes]:
+    """`jobs.json`. One that is damaged is moved aside, and what it said is unknown: missed runs are made up for as if
+    there had been none."""
+    path = state_file(shell.plan)
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        shell.note("job_state_unreadable", None, file=path, error=error.strerror, moved_to=None)
+        return {}
+    try:
+        read = msgspec.json.decode(data, type=_File)
+        if read.version != 1:
+            raise ValueError(f"version {read.version} is not known")
+        items = {key: bytes(value) for key, value in read.items.items()}
+        machine(shell.plan, items)
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        aside: str | None = f"{path}.corrupt-{time.strftime('%Y%m%d_%H%M%S', time.gmtime())}"
+        try:
+            os.replace(path, str(aside))
+        except OSError:
+            aside = None
+        shell.note("job_state_unreadable", None, file=path, error=str(error), moved_to=aside)
+        return {}
+    return items

@@ -1,0 +1,1 @@
+"""`[retention]`: files that are removed when they are old."""
