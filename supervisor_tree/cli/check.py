@@ -159,7 +159,9 @@ def _show_jobs(plan: Plan) -> None:
         print("\njobs")
     for row in rows:
         words = row["schedule"] or f"by hand: ctl run {row['name']}"
-        if row["next"]:
+        if row["name"] in plan.held:
+            words = f"held: {plan.held[row['name']]}"
+        elif row["next"]:
             words += f", next {row['next']}"
         elif row["schedule"].startswith("at "):
             words += ", which is past"

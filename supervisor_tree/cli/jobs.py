@@ -175,8 +175,8 @@ def _remark(job: dict[str, Any], at: float) -> str:
     running, last = job.get("running"), job.get("last")
     if running and running["state"] == "running":
         said.append(_run_remark(running))
-    elif last and last["state"] in ("failed", "timed_out", "interrupted") and not job.get("reason"):
-        said.append(_run_remark(last))
+    elif last and last["state"] in ("failed", "timed_out", "interrupted") and job["state"] in ("scheduled", "idle"):
+        said.insert(0, _run_remark(last))
     return ", ".join(part for part in said if part)
 
 

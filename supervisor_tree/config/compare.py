@@ -44,7 +44,7 @@ def diff(old: Plan, new: Plan) -> list[Change]:
         else:
             changes.append(_supervisor(old, new, name))
     changes += [
-        Change(name, "add") if name not in old.jobs else _change(name, *_compare(JobSettings, old.jobs[name], job))
+        Change(name, "add") if name not in old.jobs else _job(name, old.jobs[name], job)
         for name, job in new.jobs.items()
     ]
     gone = [name for name in (*old.paths, *old.jobs) if name not in new.paths and name not in new.jobs]
@@ -99,6 +99,12 @@ def _worker(old: Plan, new: Plan, name: str, needs: tuple[_Needs, _Needs]) -> Ch
     elif needs[0].get(name) != needs[1].get(name) and "needs" not in live:
         live.append("needs")
     return _change(name, restart, live)
+
+
+def _job(name: str, before: JobSettings, after: JobSettings) -> Change:
+    """A run under way is left alone: whatever has changed holds from the next one on."""
+    restart, live = _compare(JobSettings, before, after)
+    return _change(name, [], restart + live)
 
 
 def _default_env(plan: Plan, name: str) -> dict[str, EnvValue]:

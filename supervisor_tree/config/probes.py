@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -25,8 +26,13 @@ class Url:
 
     def read(self, value: Any, at: At, key: Key) -> str | Invalid:
         text = Text(self.words).read(value, at, key)
-        if isinstance(text, str) and not re.match(r"https?://[^\s/]+", text):
-            return at.wrong(f"must be {self.words}, not {shown(text)}", key)
+        if isinstance(text, str):
+            if not re.fullmatch(r"https?://[^\s/]\S*", text):
+                return at.wrong(f"must be {self.words}, not {shown(text)}", key)
+            try:
+                urlsplit(text).port  # noqa: B018  # raises
+            except ValueError as error:
+                return at.wrong(f"is no URL: {error}", key)
         return text
 
     def schema(self) -> dict[str, Any]:
@@ -42,7 +48,7 @@ class Address:
         text = Text(self.words).read(value, at, key)
         if isinstance(text, str):
             host, _, port = text.rpartition(":")
-            if not host or not port.isdecimal() or not 1 <= int(port[:9]) <= 65535:
+            if not host or "/" in host or not port.isdecimal() or not 1 <= int(port[:9]) <= 65535:
                 return at.wrong(f"must be {self.words}, not {shown(text)}", key)
         return text
 
@@ -156,8 +162,8 @@ class Probe(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def kind(self) -> str:
-        """Which of the kinds it is."""
-        return next(kind for kind in PROBE_KINDS if getattr(self, kind) is not None)
+        """Which of the kinds it is; "": its value is a variable that is not set, and who it is about is held."""
+        return next((kind for kind in PROBE_KINDS if getattr(self, kind) is not None), "")
 
 
 _ONLY_WITH = {

@@ -43,7 +43,7 @@ def queue(jobs: Jobs, job: Job, active: Active) -> None:
     run.place = jobs.head.place
     jobs.touch("head")
     run.reason = None
-    if jobs.queue or jobs.slots >= jobs.head.max_runs:
+    if jobs.slots + len(jobs.queue) >= jobs.head.max_runs:  # those before it in the queue are served first
         count = jobs.head.max_runs
         run.reason = f"{count} run{'s are' if count > 1 else ' is'} under way, and tree.max_runs allows no more"
         jobs.note("run_waiting", job, {"run": run.id, "reason": run.reason})

@@ -148,5 +148,5 @@ def _reason(one: Job, record: JobRecord, now: Now) -> str | None:
         why = f": {by.why}" if by is not None and by.why else ""
         return f"{verb}{who}{why}"
     if one.active is None and one.spec.every is not None and (state.not_before or 0.0) > now.wall:
-        return f"{state.streak} failure{'s' if state.streak != 1 else ''} in a row: not before its backoff is over"
+        return f"backoff after {state.streak} failure{'s in a row' if state.streak != 1 else ''}"
     return None

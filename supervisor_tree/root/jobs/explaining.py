@@ -52,10 +52,11 @@ def _summary(job: JobRecord, now: float) -> str:
         said += f", for {duration(max(0.0, now - job.running.started))} (run {job.running.run})"
     if job.last is not None:
         when = f" {duration(max(0.0, now - job.last.ended))} ago" if job.last.ended is not None else ""
-        said += f"; its last run {job.last.state.replace('_', ' ')}{when}"
+        was = "was " if job.last.state in ("interrupted", "cancelled", "skipped") else ""
+        said += f"; its last run {was}{job.last.state.replace('_', ' ')}{when}"
         if job.last.reason and job.last.state != "succeeded":
             said += f": {job.last.reason}"
-    if job.failures > 1:
+    if job.failures > 1 and f"{job.failures} failures in a row" not in said:
         said += f"; {job.failures} failures in a row"
     if job.missed:
         said += "; it has missed its time"

@@ -20,7 +20,7 @@ _CAUSES = {
 _ENDS = {
     "succeeded": "succeeded",
     "failed": "failed",
-    "timed_out": "took too long",
+    "timed_out": "timed out",
     "interrupted": "was interrupted",
     "cancelled": "was cancelled",
 }
@@ -41,9 +41,12 @@ def _run_ended(line: Line) -> str:
     took = f" after {duration(float(run['duration']))}" if run.get("duration") is not None else ""
     attempt = f" (attempt {run['attempt']} of {run['attempts']})" if (run.get("attempts") or 1) > 1 else ""
     named = f", {run['outcome']}" if run.get("outcome") else ""
-    skipped = f"; {run['skipped']} times it was due meanwhile" if run.get("skipped") else ""
+    times = run.get("skipped") or 0
+    skipped = f"; it was due {'once' if times == 1 else f'{times} times'} meanwhile" if times else ""
     what = "repetition" if run["cause"] == "rerun" else "run"
-    return f"a {what} of {line['name']} {_ENDS[run['state']]}{took}{attempt}{named}{_because(line)}{skipped}"
+    said_before = run["state"] == "timed_out" and str(line.get("reason")).startswith("timed out")
+    because = "" if said_before else _because(line)
+    return f"a {what} of {line['name']} {_ENDS[run['state']]}{took}{attempt}{named}{because}{skipped}"
 
 
 def _started(line: Line) -> str:

@@ -246,6 +246,10 @@ def test_probes_that_can_never_pass(bad: Bad) -> None:
           { file = "f", key = "a..b", changes = "3m" },
           { file = "f", exists = false, fresh = "3m" },
           { http = "http://h/", key = "x[y]" },
+          { http = "http://[::1" },
+          { http = "http://h:99999/" },
+          { http = "http://h/a b" },
+          { tcp = "http://h:80" },
         ]
         """
     ) == [

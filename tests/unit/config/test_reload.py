@@ -172,3 +172,14 @@ def test_an_added_file_that_is_broken(good: Good, bad: Bad) -> None:
     write_added(plan, "[workers.n\n")
     assert "added.toml:1: no valid TOML" in bad(BASE)[0]
     assert added.join("[workers.n\n", "[workers.m]\n", None, plan) == "[workers.n\n\n[workers.m]\n"
+
+
+def test_a_changed_job_is_never_restarted(tmp_path: Path) -> None:
+    def plan(job: str) -> config.Plan:
+        file = tmp_path / "tree.toml"
+        file.write_text(f"[jobs.j]\n{job}\n")
+        return config.load([str(file)], {})
+
+    old = plan('command = "x"\nschedule = "@daily"')
+    new = plan('command = "y"\nschedule = "@hourly"\nenv = { A = "b" }')
+    assert changes(old, new) == {"j": ("live", "command", "env", "schedule")}
