@@ -263,6 +263,9 @@ def _tell(data: dict[str, Any], args: Namespace) -> None:
         out = sys.stdout if result["ok"] else sys.stderr
         print(f"{args.name}: {'a run is asked for' if result['ok'] else 'failed'}{_because(result)}", file=out)
         return
+    if not result["ok"] and record["state"] in ("running", "waiting"):  # that one is not ours
+        print(f"{args.name}: failed{_because(result)}", file=sys.stderr)
+        return
     if not args.wait:
         state = {"running": "has begun", "waiting": "waits"}.get(record["state"], record["state"].replace("_", " "))
         print(f"{args.name}: run {record['run']} {state}{_because(result)}")

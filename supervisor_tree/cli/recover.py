@@ -134,6 +134,8 @@ def _replay(args: Namespace, plan: Plan, rules: list[Rule]) -> int:
     for run in _past_runs(plan, args.replay):
         if run["state"] not in ("succeeded", "failed", "timed_out") or run.get("ended") is None:
             continue
+        if run.get("cause") == "rerun":
+            continue  # a step of a recovery, which no rule answers
         result = Result(
             exit=run.get("exit"),
             signal=run.get("signal"),

@@ -67,9 +67,9 @@ def _show(tree: SimulatedTree) -> None:
     table.show(["AFTER", "WHAT"], [[duration(line.at), line.text] for line in tree.lines], right=["AFTER"])
     print()
     print(f"after {duration(tree.now)}:" if tree.ended is None else f"the tree has ended: {tree.ended.why}")
-    table.show(["NAME", "STATE"], [[name, table.state(word)] for name, word in tree.states().items()])
+    if tree.states():
+        table.show(["NAME", "STATE"], [[name, table.state(word)] for name, word in tree.states().items()])
     if tree.plan.jobs:
-        print()
         head = ["JOB", "STATE", "RUNS", "SUCCEEDED", "SKIPPED", "FAILED"]
         rows: list[list[str | table.Cell]] = [
             [name, table.state(tree.job(name).state), *map(str, of.values())] for name, of in _jobs(tree).items()

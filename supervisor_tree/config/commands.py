@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.config.environment import absolute, environment, tree_environment
@@ -14,28 +15,22 @@ if TYPE_CHECKING:
 
 _GRACE = 10.0
 """Seconds from the request to stop to the kill, where there is no owner whose `shutdown` says it."""
-_FROM_FILE = 'f=$1; shift; exec "$@" < "$f"'
-"""The keeper gives everybody /dev/null to read from."""
 
 
 def command_program(
     plan: Plan,
     owner: ProgramSettings | None,
     argv: tuple[str, ...],
-    shell: bool = False,
     *,
     log: LogSettings | str | None,
-    env: dict[str, str | None] | None = None,
-    stdin: str | None = None,
+    env: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """A command in its owner's working directory and environment, as its user. May read files and run programs.
 
     Args:
         owner: worker or job; None: the tree.
-        shell: the settings have made `/bin/sh -c` of a string already; True: ``argv`` is that string alone.
         log: where its output goes; None: nowhere.
         env: over the owner's environment; None removes.
-        stdin: a file that it reads from, instead of /dev/null.
 
     Raises:
         Held: its environment can't be had.
@@ -43,11 +38,8 @@ def command_program(
     cwd = (owner.cwd if owner is not None else None) or plan.dir
     tree = tree_environment(plan, cwd)
     own = environment(plan, owner, tree) if owner is not None else tree
-    command = ("/bin/sh", "-c", argv[0]) if shell and len(argv) == 1 else absolute(argv, cwd)
-    if stdin is not None:
-        command = ("/bin/sh", "-c", _FROM_FILE, "sh", stdin, *command)
     return Program(
-        argv=command,
+        argv=absolute(argv, cwd),
         cwd=cwd,
         env={**own, **(env or {})},
         inherit=True if owner is None else owner.inherit_env,

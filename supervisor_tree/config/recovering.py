@@ -46,7 +46,6 @@ def _step(step: Step) -> rules.Step:
         timeout=step.timeout,
         if_=step.if_,
         file=step.file,
-        shell=step.shell,
     )
 
 

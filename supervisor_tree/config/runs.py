@@ -18,9 +18,10 @@ from supervisor_tree.config.tree_kinds import LogSettings
 from supervisor_tree.config.variables import MARK, RUN_NAMES, finish
 
 
-def run_names(run: str, time: str, instance: str | None = None) -> dict[str, str]:
-    """What `${run.id}`, `${run.time}` and, in a stage, `${self.instance}` stand for."""
-    names = {"run.id": run, "run.time": time}
+def run_names(run: str, instance: str | None = None) -> dict[str, str]:
+    """What `${run.id}`, `${run.time}` and, in a stage, `${self.instance}` stand for. A run's id begins with the time
+    when it came to be (UTC, `20261122_140500`)."""
+    names = {"run.id": run, "run.time": run[:15]}
     return names if instance is None else {**names, "self.instance": instance}
 
 

@@ -67,12 +67,13 @@ class BackoffKeys:
 
 
 def backoff_of(*layers: dict[str, float]) -> Backoff:
-    """The ladder of layers of keys, later ones winning. No delay at all is OTP's immediate restart."""
+    """The ladder of layers of keys, later ones winning. No delay at all is OTP's immediate restart; its rungs are still
+    counted, so that a crash loop is known as one."""
     keys = dict(DEFAULT_BACKOFF)
     for layer in layers:
         keys.update(layer)
     if not (keys["first"] or (keys["initial"] and keys["max"])):
-        return Backoff()
+        return Backoff(reset=keys["reset"])
     return Backoff(**keys)
 
 

@@ -37,6 +37,8 @@ from supervisor_tree.store.journal import Journal
 PROTOCOL = 1
 _TRY_AGAIN = 4.0
 """Seconds between two tries to make use of a run directory that is no good."""
+_LAST_WISHES = 2.0
+"""Seconds that the disk has for what operators wished last."""
 _PROOF = 5.0
 """Seconds within which the keeper's death is to show after the end of its link: descriptors are closed first."""
 
@@ -300,6 +302,7 @@ def _live(
             await shell.jobs.finish()
             await shell.activity.finish()
             await shell.alerts.finish()
+            await shell.wishes_file.finish(_LAST_WISHES)
         # A tree that is over is swept by its keeper, which waits for us to exit.
         if watch.proved() if shell.over else _is_proved(watch):
             sweep.kill_all(shell.id, shell.table.values(), heir=True)

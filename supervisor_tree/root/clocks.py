@@ -11,6 +11,11 @@ def rfc3339(wall: float) -> str:
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def stamp(wall: float) -> str:
+    """A wall-clock time in the name of a file, as `${run.time}` is: UTC, `20261122_141503`."""
+    return time.strftime("%Y%m%d_%H%M%S", time.gmtime(wall))
+
+
 class Clock:
     """Turns monotonic instants into wall-clock text as of one look: a wall clock that is set moves them all."""
 

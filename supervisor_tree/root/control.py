@@ -146,7 +146,7 @@ class Control:
             self.dropped += 1
             answer.close()
             return
-        task = self._shell.loop.create_task(answer)
+        task = self._shell.background.begin("answer", answer)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 

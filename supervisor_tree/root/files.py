@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supervisor_tree.root.clocks import rfc3339
+from supervisor_tree.root.clocks import rfc3339, stamp
 from supervisor_tree.root.errors import RootError
 
 if TYPE_CHECKING:
@@ -34,6 +34,17 @@ def replace(path: str | Path, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def put_aside(path: str) -> str:
+    """Move a file that can't be read out of the way, as `NAME.corrupt-TIME` (UTC); its new path.
+
+    Raises:
+        OSError: it stays.
+    """
+    aside = f"{path}.corrupt-{stamp(time.time())}"
+    os.replace(path, aside)
+    return aside
 
 
 def journal_folder(state_dir: str) -> Path:

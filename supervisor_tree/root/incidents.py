@@ -110,7 +110,7 @@ class Incidents:
 
         def begin() -> None:
             self._settling.pop(number)
-            task = self._shell.loop.create_task(self._given_up(name, kind, headline))
+            task = self._shell.background.begin(f"report about {name}", self._given_up(name, kind, headline))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

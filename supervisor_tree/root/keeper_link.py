@@ -7,6 +7,8 @@ root that dies at any point has either decided something or not.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -71,3 +73,19 @@ class KeeperLink:
         self.told = self.acknowledged
         self._told_written = self.written
         self.link.send_bytes(frames.frame(head, state_blob + journal_blob))
+
+    def write_later(self, loop: asyncio.AbstractEventLoop, on_closed: Callable[[], None]) -> None:
+        """Send what the keeper has not taken once it takes more; ``on_closed`` is called when it is gone by then."""
+        link = self.link
+
+        def on_writable() -> None:
+            try:
+                link.flush()
+            except frames.LinkClosed:
+                loop.remove_writer(link.fileno())
+                on_closed()
+                return
+            if not link.wants_write:
+                loop.remove_writer(link.fileno())
+
+        loop.add_writer(link.fileno(), on_writable)

@@ -7,22 +7,19 @@ aside (`NAME.corrupt-TIME`), said, and what it held is unknown from then on.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from supervisor_tree.root import files
+from supervisor_tree.root.writing import Writer
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
 
 T = TypeVar("T")
-_TRY_AGAIN = 5.0
-"""Seconds between two attempts to write to a disk that is full."""
 
 
 class KeptFiles:
@@ -32,14 +29,11 @@ class KeptFiles:
         self.folder = folder
         self._shell = shell
         self._what = what
-        self._dirty: dict[str, Callable[[], bytes | None]] = {}
-        self._writing: asyncio.Task[None] | None = None
+        self._writer = Writer(shell, self._failing, self._mended)
 
     def put(self, name: str, make: Callable[[], bytes | None]) -> None:
         """Have a file written soon; ``make`` is called on the loop just before that. None: there is to be no file."""
-        self._dirty[name] = make
-        if self._writing is None:
-            self._writing = self._shell.loop.create_task(self._write())
+        self._writer.put(name, lambda: partial(_put, self.folder, name, make()))
 
     def names(self) -> list[str]:
         """The JSON files that are there. Reads the disk: when a tree starts, or in a thread."""
@@ -58,40 +52,23 @@ class KeptFiles:
             return None
         except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
             reason = f"{type(error).__name__}: {error}"
-        aside = f"{path}.corrupt-{datetime.fromtimestamp(time.time(), UTC):%Y%m%dT%H%M%SZ}"
         try:
-            os.rename(path, aside)
+            aside = files.put_aside(path)
         except OSError as error:
             aside = f"still there: {error.strerror}"
         self._shell.note("file_put_aside", None, path=path, aside=aside, reason=reason)
         return None
 
-    async def _write(self) -> None:
-        shell = self._shell
-        trouble: str | None = None
-        while self._dirty:
-            name, make = next(iter(self._dirty.items()))
-            del self._dirty[name]
-            try:
-                await shell.loop.run_in_executor(None, _put, self.folder, name, make())
-            except OSError as error:
-                self._dirty.setdefault(name, make)
-                if trouble is None:
-                    trouble = error.strerror or str(error)
-                    shell.note("state_not_kept", None, what=self._what, folder=self.folder, error=trouble)
-                    shell.flush()
-                await asyncio.sleep(_TRY_AGAIN)
-                continue
-            if trouble is not None:
-                trouble = None
-                shell.note("state_kept_again", None, what=self._what)
-                shell.flush()
-        self._writing = None
+    def _failing(self, error: OSError) -> None:
+        said = error.strerror or str(error)
+        self._shell.note("state_not_kept", None, what=self._what, folder=self.folder, error=said)
+
+    def _mended(self) -> None:
+        self._shell.note("state_kept_again", None, what=self._what)
 
     async def finish(self, within: float) -> None:
         """The tree ends: what is to be written is written, if the disk takes it in time."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing], timeout=within)
+        await self._writer.finish(within)
 
 
 def _put(folder: str, name: str, data: bytes | None) -> None:

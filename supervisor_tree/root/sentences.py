@@ -172,6 +172,20 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "logger_dropping": lambda line: (
         f"output of {_output(line)} is being dropped: {line.get('reason') or 'the disk is full or slow'}"
     ),
+    "file_not_written": lambda line: f"{line.get('path')} can't be written: {line.get('error')}",
+    "wishes_not_written": lambda line: (
+        f"what was stopped or is held can't be written down for the next start: {line.get('error')}"
+    ),
+    "wishes_written": lambda line: "what was stopped or is held is written down again",
+    "logger_blocking": lambda line: (
+        f"{_output(line)} has to wait with its output: {line.get('reason') or 'the disk is full or slow'}"
+    ),
+    "logger_stalled": lambda line: f"output is written late: {line.get('reason')}",
+    "logger_answers": lambda line: f"output is written again: {line.get('reason')}",
+    "upgrade_refused": lambda line: f"the upgrade was refused: {line.get('why')}",
+    "logger_cut": lambda line: (
+        f"a line of {_output(line)} was longer than a log file may be, and is cut after {line.get('bytes')} bytes"
+    ),
     "logger_recovered": lambda line: (
         f"output of {_output(line)} is written again; {line.get('bytes')} bytes were dropped"
     ),

@@ -12,19 +12,19 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from supervisor_tree.core import effects as fx
 from supervisor_tree.core import events as ev
-from supervisor_tree.core.spec import ChildSpec, SupervisorSpec
 from supervisor_tree.core.stopping import next_ones
 from supervisor_tree.ipc.link import LinkClosed
 from supervisor_tree.root import exits, wishes
 from supervisor_tree.root.activity.activity import Activity
 from supervisor_tree.root.alerts.alerts import Alerts
+from supervisor_tree.root.background import Background
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.directory import Directory
 from supervisor_tree.root.errands.errands import Errands
@@ -45,6 +45,7 @@ from supervisor_tree.root.operations import Operations, State, objection
 from supervisor_tree.root.outputs.outputs import Outputs
 from supervisor_tree.root.planned.ages import Ages
 from supervisor_tree.root.planned.file_changes import FileChanges
+from supervisor_tree.root.planned.specs import Specs
 from supervisor_tree.root.probes.probes import Probes
 from supervisor_tree.root.recovery.recoveries import Recoveries
 from supervisor_tree.root.retention.retention import Retention
@@ -82,6 +83,7 @@ class Shell:
         self.keeper_pid: int = hello["keeper"]
         self.keeper_start: int = hello["keeper_start"]
         self.started = time.time()
+        self.background = Background(self)
         self.operations = Operations()
         self.timers = Timers(self._timer_fired)
         self.spawning = Spawning(self)
@@ -143,8 +145,7 @@ class Shell:
         self.reloading = asyncio.Lock()
         """Whoever reads the configuration anew and makes it the plan."""
         self.wishes_file = wishes.WishesFile(self)
-        self._specs: dict[str, ChildSpec] = {}
-        self._specs_of: Plan | None = None
+        self.specs = Specs(self)
         self._perform: dict[type, Callable[[Any], None]] = {
             fx.SpawnChild: self._spawn_child,
             fx.StopChild: self._stop_child,
@@ -154,14 +155,6 @@ class Shell:
             fx.Note: self._note,
             fx.EndTree: self._end_tree,
         }
-
-    @property
-    def specs(self) -> dict[str, ChildSpec]:
-        """The specification of each child by its path, as the tree file has it."""
-        if self._specs_of is not self.plan:
-            self._specs = dict(_specs_below(self.plan.root, self.plan.root.name))
-            self._specs_of = self.plan
-        return self._specs
 
     # Names
 
@@ -333,7 +326,7 @@ class Shell:
                 return
             self.lines.append(commit.journal)
             if self.keeper.link.wants_write:
-                self._want_write()
+                self.keeper.write_later(self.loop, self.on_keeper_gone)
         after, self._after = self._after, []
         for action in after:
             action()
@@ -363,21 +356,6 @@ class Shell:
     def unwritten(self) -> list[tuple[int, bytes]]:
         """The journal's lines that are not on the disk yet, oldest first."""
         return [*self.lines.unwritten(), *self._commit.journal]
-
-    def _want_write(self) -> None:
-        link = self.keeper.link
-
-        def on_writable() -> None:
-            try:
-                link.flush()
-            except LinkClosed:
-                self.loop.remove_writer(link.fileno())
-                self.on_keeper_gone()
-                return
-            if not link.wants_write:
-                self.loop.remove_writer(link.fileno())
-
-        self.loop.add_writer(link.fileno(), on_writable)
 
     def dropped(self) -> dict[str, int]:
         """What was thrown away since this root started, by kind."""
@@ -412,10 +390,3 @@ class Shell:
         """A bug of ours: said in the journal with its traceback, and supervision goes on."""
         text = "".join(traceback.format_exception(error))
         self.note("internal_error", None, where=where, error=repr(error), traceback=text, pid=os.getpid())
-
-
-def _specs_below(spec: SupervisorSpec, path: str) -> Iterator[tuple[str, ChildSpec]]:
-    for child in spec.children:
-        yield f"{path}/{child.name}", child
-        if isinstance(child, SupervisorSpec):
-            yield from _specs_below(child, f"{path}/{child.name}")

@@ -103,7 +103,8 @@ class Spawning:
         looking = self._looking.pop(path, None)
         if looking is not None:
             looking.cancel()  # the same is asked once more now
-        self._making[path, incarnation] = shell.loop.create_task(self._spawn_later(path, incarnation))
+        making = self._spawn_later(path, incarnation)
+        self._making[path, incarnation] = shell.background.begin(f"program of {name}", making)
 
     def cancel(self, path: str, incarnation: int) -> bool:
         """A stop came while the program was still being made: it is not started. True when that was so."""
@@ -125,7 +126,7 @@ class Spawning:
         reason = ""
         refusal: Refusal | None = None
         try:
-            program = await shell.loop.run_in_executor(None, self._make, name)
+            program = await shell.errands.make(lambda: self._make(name))
             refusal = await self._require(path)
         except config.Held as held:
             reason = str(held)
@@ -171,7 +172,7 @@ class Spawning:
             self._retries[path] = self._shell.loop.call_later(self.asked_every(path), self._look, path)
 
     def _look(self, path: str) -> None:
-        task = self._looking[path] = self._shell.loop.create_task(self._look_again(path))
+        task = self._looking[path] = self._shell.background.begin(f"gates of {path}", self._look_again(path))
         task.add_done_callback(lambda _: self._looking.pop(path) if self._looking.get(path) is task else None)
 
     async def _look_again(self, path: str) -> None:
@@ -184,7 +185,7 @@ class Spawning:
         refusal: Refusal | None = None
         reason: str | None = None
         try:
-            await shell.loop.run_in_executor(None, self._make, name)
+            await shell.errands.make(lambda: self._make(name))
             refusal = await self._require(path)
         except config.Held as held:
             reason = str(held)

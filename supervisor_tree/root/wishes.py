@@ -6,15 +6,16 @@ by a thread, whole or not at all; a disk that is full is said and costs nothing 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.core import view
 from supervisor_tree.core.events import By, WishWord
 from supervisor_tree.root import files
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.writing import Writer
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -69,50 +70,33 @@ def by_path(shell: Shell, wishes: Wishes) -> dict[str, tuple[WishWord, By]]:
     return found
 
 
-_TRY_AGAIN = 5.0
-"""Seconds between two attempts to write to a disk that is full."""
-
-
 class WishesFile:
     """Writes the file after a wish has changed."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._writing = False
-        self._again = False
+        self._writer = Writer(shell, self._failing, self._mended)
 
     def changed(self) -> None:
         """Write soon; changes that come while a write is under way are one more write."""
-        if self._writing:
-            self._again = True
-            return
-        self._writing = True
-        self._shell.loop.create_task(self._write())
+        self._writer.put("wishes", self._prepare)
 
-    async def _write(self) -> None:
+    async def finish(self, within: float) -> None:
+        """The tree ends: the next life is to know the last wish, too."""
+        await self._writer.finish(within)
+
+    def _prepare(self) -> Callable[[], None]:
         shell = self._shell
-        trouble: str | None = None
-        while True:
-            self._again = False
-            data: dict[str, Any] = {
-                shell.bare(path): {"wish": word, "by": by.who, "at": by.at, "why": by.why}
-                for path, (word, by) in view.wishes(shell.tree).items()
-                if by != NOT_YET
-            }
-            text = json.dumps(data, indent=1).encode() + b"\n"
-            try:
-                await shell.loop.run_in_executor(None, files.replace, _path(shell.plan.state_dir), text)
-            except OSError as error:
-                if trouble is None:
-                    trouble = error.strerror or str(error)
-                    shell.note("wishes_not_written", None, error=trouble)
-                    shell.flush()
-                await asyncio.sleep(_TRY_AGAIN)
-                continue
-            if trouble is not None:
-                trouble = None
-                shell.note("wishes_written", None)
-                shell.flush()
-            if not self._again:
-                break
-        self._writing = False
+        data: dict[str, Any] = {
+            shell.bare(path): {"wish": word, "by": by.who, "at": by.at, "why": by.why}
+            for path, (word, by) in view.wishes(shell.tree).items()
+            if by != NOT_YET
+        }
+        text = json.dumps(data, indent=1).encode() + b"\n"
+        return lambda: files.replace(_path(shell.plan.state_dir), text)
+
+    def _failing(self, error: OSError) -> None:
+        self._shell.note("wishes_not_written", None, error=error.strerror or str(error))
+
+    def _mended(self) -> None:
+        self._shell.note("wishes_written", None)

@@ -223,12 +223,19 @@ class Tree:
         return int(self.status()["root"])
 
     def logger_pid(self) -> int:
-        """The logger is told by its command line: no other child of the keeper runs `supervisor_tree.logs`."""
-        for process in psutil.Process(self._keeper().pid).children():
-            with contextlib.suppress(psutil.Error):
-                if "supervisor_tree.logs" in process.cmdline():
-                    return int(process.pid)
-        raise AssertionError("no logger runs")
+        """The logger is told by its command line, once it has executed: no other child of the keeper runs
+        `supervisor_tree.logs`."""
+
+        def there() -> int | None:
+            for process in psutil.Process(self._keeper().pid).children():
+                with contextlib.suppress(psutil.Error):
+                    if "supervisor_tree.logs" in process.cmdline():
+                        return int(process.pid)
+            return None
+
+        found = eventually(there, "a logger runs")
+        assert found is not None
+        return found
 
     # Waiting
 
@@ -250,13 +257,13 @@ class Tree:
         assert found is not None
         return found
 
-    def wait_new_root(self, old: int, timeout: float = 3.0) -> int:
+    def wait_new_root(self, old: int, timeout: float = PATIENCE) -> int:
         """The pid of the root that answers after ``old``. Promised is 1 s; a loaded machine is given more."""
 
         def answers() -> int | None:
             # Asked with little patience: a request to the old one's socket is never answered.
             with contextlib.suppress(AssertionError):
-                root = int(self.ask("status", 0.3, names=[])["root"])
+                root = int(self.ask("status", 0.5, names=[])["root"])
                 return root if root != old else None
             return None
 

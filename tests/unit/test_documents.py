@@ -39,6 +39,13 @@ def test_a_module_that_the_architecture_names_is_there() -> None:
     assert [name for name in sorted(named) if not any((home / name).is_file() for home in homes)] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_test_that_a_document_names_is_there(document: Path) -> None:
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", document.read_text())
+    files = {file: (REPOSITORY / "tests" / file).read_text() for file, _ in named}
+    assert [f"{file}::{test}" for file, test in named if f"def {test}(" not in files[file]] == []
+
+
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_a_tree_that_a_document_shows_is_one(text: str, tmp_path: Path) -> None:
     file = tmp_path / "tree.toml"

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from supervisor_tree.core.events import By, Exit, WishWord
+from supervisor_tree.core.events import By, Exit
 from supervisor_tree.core.jobs.spec import JobSpec, Timetable
 
 
@@ -36,12 +36,6 @@ class Reconfigured(Struct, frozen=True):
     timetables: Mapping[str, Timetable]
     """By job, of those that have one (cron, `at`)."""
     max_runs: int
-
-
-class WishesRestored(Struct, frozen=True, tag=True):
-    """What operators wished of jobs, where the shell keeps that apart; before `TreeStarted`."""
-
-    wishes: dict[str, tuple[WishWord, By]]
 
 
 # About a run.
@@ -165,7 +159,6 @@ Event = (
     | ClockTicked
     | ShutdownRequested
     | Reconfigured
-    | WishesRestored
     | OfRun
     | RunRequested
     | RerunRequested

@@ -2,8 +2,8 @@
 
 `Jobs.handle` changes the jobs in place and returns what is to be done, in the order in which it was decided. It knows
 two clocks (`Now`) by what it is told, no randomness and no process. Who looks for the rules finds them in `machine.py`
-(what happens to a run), `due.py` (when there is to be one), `attempts.py` (stages, retries, ends) and `wishes.py`
-(operators).
+(what happens to a run), `due.py` (when there is to be one), `late.py` (what is late), `attempts.py` (stages, retries,
+ends) and `wishes.py` (operators).
 
 A job is looked at when an event is about it, and when one of its times has come (`look`): then everything that follows
 from its state and the time is done at once, and asked a second time it is nothing. An idle job is an entry in a heap.

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from supervisor_tree.core.jobs import attempts, due, stages, wishes
+from supervisor_tree.core.jobs import attempts, due, late, stages, wishes
 from supervisor_tree.core.jobs import effects as fx
 from supervisor_tree.core.jobs import events as ev
 from supervisor_tree.core.jobs.job import Job, JobState
@@ -70,7 +70,7 @@ def tree_started(jobs: Jobs, event: ev.TreeStarted) -> None:
             due.introduce(jobs, job)
             due.after_death(job)
             job.state.start_owed = job.spec.run_at_start and job.state.wish == "up"
-            due.check_missed(jobs, job)
+            late.check_missed(jobs, job)
         jobs.stir(job.name)
 
 
@@ -147,11 +147,11 @@ def look(jobs: Jobs, job: Job) -> None:
     for active in (job.active, job.rerun):
         if active is not None:
             _by_time(jobs, job, active)
-    due.check_missed(jobs, job)
+    late.check_missed(jobs, job)
     due.decide(jobs, job)
     due.begin(jobs, job)
-    due.check_overdue(jobs, job)
-    jobs.look_at(job, min(_next_mono(job.active), _next_mono(job.rerun)), due.next_look(jobs, job))
+    late.check_overdue(jobs, job)
+    jobs.look_at(job, min(_next_mono(job.active), _next_mono(job.rerun)), late.next_look(jobs, job))
 
 
 def _by_time(jobs: Jobs, job: Job, active: Active) -> None:
@@ -349,7 +349,7 @@ def recovered(jobs: Jobs, job: Job, active: Active, event: ev.Recovered) -> None
     attempts.after_recovery(jobs, job, active)
 
 
-_BEFORE = frozenset({ev.TreeStarted, ev.WishesRestored, ev.Reconfigured})
+_BEFORE = frozenset({ev.TreeStarted, ev.Reconfigured})
 """What is heeded before the tree has started."""
 
 _RULES: dict[type, Callable[[Jobs, Any], None]] = {
@@ -357,7 +357,6 @@ _RULES: dict[type, Callable[[Jobs, Any], None]] = {
     ev.ClockTicked: ticked,
     ev.ShutdownRequested: shutdown,
     ev.Reconfigured: reconfigured,
-    ev.WishesRestored: wishes.restored,
     ev.RunRequested: wishes.run_requested,
     ev.RerunRequested: wishes.rerun_requested,
     ev.CancelRequested: wishes.cancel_requested,

@@ -122,14 +122,6 @@ _WISHES: dict[type, Any] = {
 }
 
 
-def restored(jobs: Jobs, event: ev.WishesRestored) -> None:
-    for name, (word, by) in event.wishes.items():
-        job = jobs.jobs.get(name)
-        if job is not None:
-            job.state.wish, job.state.by = word, None if word == "up" else by
-            jobs.save(job)
-
-
 # A run.
 
 

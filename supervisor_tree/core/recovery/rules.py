@@ -29,7 +29,6 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The name in `match` that must have matched."""
     file: str | None = None
     """Of alert: also written there."""
-    shell: bool = False
 
     @property
     def words(self) -> str:

@@ -42,6 +42,8 @@ _AGAIN = 5.0
 """Seconds between two questions to a database that does not answer …"""
 _PATIENCE = 60.0
 """… and for how long (or for `within`, if that is less) it is given time before it is told without it."""
+_GRAIN = 0.01
+"""Seconds by which a timer may come too early."""
 _EVERY = 300.0
 """Seconds between two questions while there is no activity, at most: a quarter of `within`."""
 
@@ -94,6 +96,16 @@ class _Watch:
     def within(self) -> float:
         assert self.settings.within is not None  # checked when it was read
         return self.settings.within
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a database that does not answer is given time."""
+        return min(_PATIENCE, self.within)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is to be told of."""
+        return self.absence.due(self.within, self.settings.repeat)
 
     @property
     def databases(self) -> list[ActivitySource]:
@@ -243,33 +255,40 @@ class Activity:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        waits = [self._wait(watch) for watch in self._watches.values()]
+        waits = [self._wait(name, watch) for name, watch in self._watches.items()]
         if waits:
             self._timer = self._shell.loop.call_later(min(_LOOK, *waits), self._look)
 
-    def _wait(self, watch: _Watch) -> float:
+    def _wait(self, name: str, watch: _Watch) -> float:
         """Seconds until something may be to be done about it."""
         left = watch.absence.left(watch.within, watch.settings.repeat)
-        wait = _LOOK if left is None else left
-        if watch.databases and (watch.absence.told_at is not None or watch.failing):
-            pause = _AGAIN if watch.failing else min(_EVERY, watch.within / 4)
-            wait = min(max(0.0, watch.asked + pause - self._shell.loop.time()), max(wait, 0.2))
-        return wait
+        if watch.databases and watch.due:
+            left = None  # it is told when they have answered
+        waits = [wait for wait in (left, self._ask_in(name, watch)) if wait is not None]
+        return min(waits, default=_LOOK)
+
+    def _ask_in(self, name: str, watch: _Watch) -> float | None:
+        """Seconds until its databases are to be asked; None: not as things are, or they are being asked."""
+        told, due = watch.absence.told_at is not None, watch.due
+        if not watch.databases or name in self._asking or not (told or due):
+            return None
+        if not watch.failing:
+            pause = 0.0 if due else min(_EVERY, watch.within / 4)
+        else:
+            pause = min(_AGAIN, watch.patience / 4) if due else _AGAIN
+        return max(0.0, watch.asked + pause - self._shell.loop.time())
 
     def _look(self) -> None:
         self._timer = None
         self._pass()
-        now = self._shell.loop.time()
         for name, watch in self._watches.items():
-            due = watch.absence.due(watch.within, watch.settings.repeat)
-            if watch.databases and (due or watch.absence.told_at is not None):
-                pause = _AGAIN if watch.failing else min(_EVERY, watch.within / 4)
-                if name not in self._asking and (now - watch.asked >= pause or due):
-                    self._asking.add(name)
-                    self._shell.loop.create_task(self._ask(name, watch))
-            elif due:
+            wait = self._ask_in(name, watch)
+            if wait is not None and wait < _GRAIN:
+                self._asking.add(name)
+                self._shell.background.begin(f"databases of {name}", self._ask(name, watch))
+            elif watch.due and not watch.databases:
                 self._tell(name, watch)
-        if now - self._kept_at >= _KEEP:
+        if self._shell.loop.time() - self._kept_at >= _KEEP:
             self._keep()
             for name in self._watches:
                 self._commit(name)
@@ -299,6 +318,14 @@ class Activity:
 
     async def _ask(self, name: str, watch: _Watch) -> None:
         """When something useful last happened, as far as its databases know; then it is told, if it is to be."""
+        try:
+            await self._ask_all(name, watch)
+        finally:
+            self._asking.discard(name)
+            self._arm()
+        self._shell.flush()
+
+    async def _ask_all(self, name: str, watch: _Watch) -> None:
         shell = self._shell
         watch.asked = shell.loop.time()
         for source in watch.databases:
@@ -323,12 +350,9 @@ class Activity:
                     shell.note("source_not_asked", name, source=label, reason=answer.trouble)
         else:
             waited = [shell.loop.time() - since for since in watch.failing.values()]
-            patient = bool(waited) and max(waited) < min(_PATIENCE, watch.within)
-            if watch.absence.due(watch.within, watch.settings.repeat) and not patient:
+            patient = bool(waited) and max(waited) < watch.patience
+            if watch.due and not patient:
                 self._tell(name, watch)
-        self._asking.discard(name)
-        self._arm()
-        shell.flush()
 
     async def _answer(self, source: ActivitySource) -> _Answer:
         plan = self._shell.plan

@@ -11,7 +11,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +24,7 @@ from supervisor_tree.root.alerts import telling as texts
 from supervisor_tree.root.alerts.delivery import Delivery
 from supervisor_tree.root.alerts.notices import AlertFile, Item, Notice, item_of, subject
 from supervisor_tree.root.aside import Aside, TooLate
+from supervisor_tree.root.clocks import stamp
 from supervisor_tree.root.kept import KeptFiles
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class Alerts:
         now = time.time()
         telling = Telling([], []) if self._telling is not None else self._machine.take(now)
         if telling.begun or telling.ended:
-            self._telling = self._shell.loop.create_task(self._tell(telling))
+            self._telling = self._shell.background.begin("alerts", self._tell(telling))
             self._telling.add_done_callback(self._told)
         at = self._machine.next()
         if at is not None and self._telling is None:  # else when that is told
@@ -274,7 +274,7 @@ class Alerts:
             except TooLate:
                 text, each = make_at_once()
             notice = Notice(
-                id=f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{shell.journal_seq}",
+                id=f"{stamp(now)}-{shell.journal_seq}",
                 at=now,
                 tree=shell.plan.name,
                 host=texts.host(),
@@ -299,11 +299,8 @@ class Alerts:
         self._machine.told(telling, now)
         self._look_at_end()
 
-    def _told(self, task: asyncio.Task[None]) -> None:
+    def _told(self, _: asyncio.Task[None]) -> None:
         self._telling = None
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._shell.internal_error("alerts", error)
         self._moved()
         self._shell.flush()
 
@@ -313,11 +310,11 @@ class Alerts:
         if template is None:
             return []
         found: dict[str, list[str]] = {}
-        stamp = f"{datetime.fromtimestamp(now, UTC):%Y%m%d_%H%M%S}"
+        at = stamp(now)
         for item, text in zip(items, each, strict=True):
             if not item.over:
                 about = (item.name or self._shell.plan.name).replace("/", "-")
-                path = finish(template, {"self.name": about, "run.time": stamp, "run.id": stamp})
+                path = finish(template, {"self.name": about, "run.time": at, "run.id": at})
                 found.setdefault(path, []).append(f"{text}\n")
         return [AlertFile(path, "\n".join(parts)) for path, parts in found.items()]
 

@@ -119,7 +119,7 @@ class Delivery:
                 self._not_sending(name)
         for notice in self._notices.values():
             self._keep(notice)
-        self._shell.loop.create_task(self._tidy())
+        self._shell.background.begin("files of alerts", self._tidy())
         self._go_on()
 
     def _adopt(self, target: _Target, sending: _Sending) -> bool:
@@ -137,7 +137,7 @@ class Delivery:
         urls = [(target.label, target.url) for target in self._targets.values() if target.url is not None]
         if urls and urls != self._looked_at:
             self._looked_at = urls
-            self._shell.loop.create_task(self._look_at(urls))
+            self._shell.background.begin("urls of alerts", self._look_at(urls))
 
     async def _look_at(self, urls: list[tuple[str, str]]) -> None:
         """A slip in a URL is to be known now, and not in the night when it is needed."""
@@ -147,7 +147,7 @@ class Delivery:
         log = os.path.join(self._kept.folder, "urls.log")
         env = {"SUPERVISOR_TREE_ALERT_URLS": msgspec.json.encode(urls).decode()}
         try:
-            program = await shell.errands.program(None, (sys.executable, "-P", _SEND), env=dict(env), log=log)
+            program = await shell.errands.program(None, (sys.executable, "-P", _SEND), env=env, log=log)
             ended = await shell.errands.run(_LOOKING, program, _URL_WITHIN)
             if ended.exit.code == 2:
                 words = await shell.loop.run_in_executor(None, _last_words, log, ended.started)
@@ -225,7 +225,7 @@ class Delivery:
         if self.closing or target.busy or target.timer is not None or not self._pending(target):
             return
         target.busy = True
-        self._shell.loop.create_task(self._send(target))
+        self._shell.background.begin(f"alert to {target.label}", self._send(target))
 
     async def _send(self, target: _Target) -> None:
         shell = self._shell
@@ -251,7 +251,7 @@ class Delivery:
             env = {"SUPERVISOR_TREE_ALERT": event_of(message)}
         try:
             log = LogSettings(file=self._log(target), max_size=1_000_000, keep=1)
-            program = await shell.errands.program(None, argv, env=dict(env), log=log)
+            program = await shell.errands.program(None, argv, env=env, log=log)
             shell.state(_SENDING + target.name, msgspec.json.encode(sending))
             shell.errands.start(
                 _errand(target.name),
@@ -268,7 +268,7 @@ class Delivery:
 
     def _ended(self, target: _Target, sending: _Sending, ended: Ended) -> None:
         if not ended.exit.normal:
-            self._shell.loop.create_task(self._look_why(target, sending, ended))
+            self._shell.background.begin(f"alert to {target.label}", self._look_why(target, sending, ended))
             return
         target.busy = False
         now = time.time()
@@ -337,9 +337,15 @@ class Delivery:
     def _write_files(self) -> None:
         if not self._writing and any(notice.files for notice in self._notices.values()):
             self._writing = True
-            self._shell.loop.create_task(self._write_all())
+            self._shell.background.begin("files of alerts", self._write_all())
 
     async def _write_all(self) -> None:
+        try:
+            await self._write_each()
+        finally:
+            self._writing = False
+
+    async def _write_each(self) -> None:
         """In a thread of its own, as long as it takes: to give up and write again would write it twice."""
         shell = self._shell
         while (notice := next((each for each in self._notices.values() if each.files), None)) is not None:
@@ -369,7 +375,6 @@ class Delivery:
             self._done(notice, [])
             shell.after_commit(self.on_sent)
             shell.flush()
-        self._writing = False
 
 
 def _errand(target: str) -> str:

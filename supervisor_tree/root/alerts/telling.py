@@ -82,7 +82,7 @@ def begin(shell: Shell, items: Sequence[Item], now: float) -> tuple[Callable[[],
         return laid_out()
 
     def laid_out() -> Texts:
-        whole = clip(_whole(items, one, place, now))
+        whole = clip(_whole(items, one, place))
         return whole, [clip(f"{place}\n\n{one([item])}", MOST // 4) for item in items]
 
     return make, laid_out
@@ -98,7 +98,7 @@ def _sorted(items: Sequence[Item]) -> list[Item]:
     return sorted(items, key=lambda item: (item.over, -LEVELS.index(item.severity)))
 
 
-def _whole(items: Sequence[Item], one: Callable[[Sequence[Item]], str], place: str, now: float) -> str:
+def _whole(items: Sequence[Item], one: Callable[[Sequence[Item]], str], place: str) -> str:
     """First a list of all where there are several, then everything about each of the worst."""
     ordered = _sorted(items)
     parts = [place]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,7 @@ from msgspec import Struct
 from supervisor_tree import config
 from supervisor_tree.core.events import Exit
 from supervisor_tree.root import exits, rundir
+from supervisor_tree.root.aside import Aside, TooLate
 
 if TYPE_CHECKING:
     from supervisor_tree.config.job_settings import JobSettings
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from supervisor_tree.config.tree_kinds import LogSettings
     from supervisor_tree.root.shell import Shell
 
+T = TypeVar("T")
 _STATE = "errand/"
 _NUMBER = "errands"
 """The state's key of the last incarnation's number: one count for all, so that no name has a number twice."""
@@ -33,6 +35,10 @@ _PATIENCE = 10.0
 _LAST_WORDS = 1.0
 """Seconds after its end in which what an errand has said over the heartbeat socket is still heard: one that says
 something and ends may be gone before we have read who speaks."""
+_AT_ONCE = 16
+"""Programs that are made at the same time; the others wait for their turn."""
+_MAKING = 120.0
+"""Seconds that one may take: each command that prints a value has 10, a file system that is gone has no end."""
 _MOST = 1_000_000.0
 """Seconds beyond which a timer of the loop is not to be trusted."""
 
@@ -85,6 +91,8 @@ class Errands:
         self._left: dict[str, int] = {}
         """Incarnations that have ended a moment ago."""
         self._last = 0
+        self._aside = Aside(shell.loop, 2 * _AT_ONCE)
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     # What is to be run
 
@@ -92,23 +100,30 @@ class Errands:
         self,
         owner: WorkerSettings | JobSettings | None,
         argv: tuple[str, ...],
-        shell: bool = False,
         *,
         log: LogSettings | str | None = None,
-        env: dict[str, str | None] | None = None,
-        stdin: str | None = None,
+        env: Mapping[str, str | None] | None = None,
     ) -> dict[str, Any]:
-        """`config.command_program` in a thread: environment files are read, programs that print values are run.
+        """`config.command_program`, made in a thread.
 
         Raises:
             config.Held: its environment can't be had.
         """
         plan = self._shell.plan
+        return await self.make(lambda: config.command_program(plan, owner, argv, log=log, env=env))
 
-        def make() -> dict[str, Any]:
-            return config.command_program(plan, owner, argv, shell, log=log, env=env, stdin=stdin)
+    async def make(self, work: Callable[[], T]) -> T:
+        """What ``work``, which makes a program, returns. It is done in a thread: environment files are read, programs
+        that print values are run.
 
-        return await self._shell.loop.run_in_executor(None, make)
+        Raises:
+            config.Held: its environment can't be had, or not in time.
+        """
+        try:
+            async with self._places:
+                return await self._aside.do(work, _MAKING)
+        except TooLate:
+            raise config.Held(f"its environment could not be read within {_MAKING:g} s") from None
 
     # Begin, end
 
@@ -126,7 +141,7 @@ class Errands:
         """Have a program run, with the present round's commit; returns its incarnation.
 
         Args:
-            program: the fields of a `spawn` effect (`config.command_program`, `config.stage_program`).
+            program: the fields of a `spawn` effect (`program`, `config.run_program`).
             timeout: seconds from now; then all of it is killed.
             success: exit statuses and signals that are no failure.
             tag: the owner's own number of this start, by which he knows it again in `adopt`.

@@ -132,7 +132,7 @@ class Hangs:
         begin = shell.loop.time()
         one = Suspect(node.path, node.name, incarnation, leader, main, kind, silent, limit, begin, heard, **about)
         others = len(self._under_suspicion)
-        task = self._under_suspicion[key] = shell.loop.create_task(self._look_into(one, others))
+        task = self._under_suspicion[key] = shell.background.begin(f"hang of {one.name}", self._look_into(one, others))
         task.add_done_callback(lambda _: self._under_suspicion.pop(key, None))
 
     def ended(self, name: str, incarnation: int) -> None:

@@ -25,6 +25,8 @@ class _Ended(msgspec.Struct):
     record: RunRecord
     told: bool = False
     """The journal has its line."""
+    tail: list[str] = []
+    """The last lines of its output, once that is so."""
 
 
 class Ends:
@@ -64,7 +66,7 @@ class Ends:
 
     def _go_on(self) -> None:
         if self._task is None and self._queue:
-            self._task = self._shell.loop.create_task(self._work())
+            self._task = self._shell.background.begin("ends of runs", self._work())
 
     async def _work(self) -> None:
         while self._queue:
@@ -84,7 +86,7 @@ class Ends:
             lines: list[str] = []
             if record.started is not None:
                 written = await shell.jobs.tasks.output(record.run)
-                lines = await shell.loop.run_in_executor(None, run_logs.tail, written)
+                lines = await shell.jobs.tasks.read(lambda: run_logs.tail(written), lines)
             shell.note(
                 "run_ended",
                 record.job,
@@ -94,10 +96,10 @@ class Ends:
                 status=record.status,
                 **shell.jobs.record_names(record.job),
             )
-            ended.told = True
+            ended.told, ended.tail = True, lines
             self._keep(ended)
         shell.jobs.tasks.forget(record.run)
-        shell.jobs.files.append(record.job, run, lambda: self._written(record))
+        shell.jobs.files.append(record.job, {**run, "output_tail": ended.tail}, lambda: self._written(record))
 
     def _written(self, record: RunRecord) -> None:
         self.unwritten.pop(record.run, None)

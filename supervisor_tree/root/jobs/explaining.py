@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from supervisor_tree.core.jobs.records import JobRecord
 from supervisor_tree.root.words import duration
-
-if TYPE_CHECKING:
-    from supervisor_tree.root.shell import Shell
 
 Line = dict[str, Any]
 
@@ -24,7 +21,7 @@ def concerns(line: Line, job: str) -> bool:
     return line.get("name") == job or line["event"] == "tree_started" or job in (line.get("names") or ())
 
 
-def explain(shell: Shell, job: JobRecord, chain: list[dict[str, Any]]) -> dict[str, Any]:
+def explain(job: JobRecord, chain: list[dict[str, Any]]) -> dict[str, Any]:
     """The answer of `why`."""
     now = time.time()
     return {

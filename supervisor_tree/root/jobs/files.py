@@ -7,18 +7,20 @@ every record as well.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import glob
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from errno import ENOSPC
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from supervisor_tree.root import files
+from supervisor_tree.root.writing import Writer
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -27,8 +29,6 @@ KEPT = 200
 """Records of ended runs, and runs' own logs, that stay of each job."""
 _MOST = 2 * KEPT
 """Lines of `runs.jsonl` beyond which the oldest go."""
-_TRY_AGAIN = 5.0
-"""Seconds between two attempts to write to a disk that is full."""
 
 Record = dict[str, Any]
 
@@ -43,92 +43,47 @@ class JobFiles:
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._queue: deque[str] = deque()
-        self._work: dict[str, Callable[[], None]] = {}
-        self._done: dict[str, Callable[[], None]] = {}
-        self._late: dict[str, Callable[[], bytes]] = {}
-        self._count = 0
+        self._writer = Writer(shell, self._failing, self._mended)
+        self._ended: dict[str, list[tuple[bytes, Callable[[], None]]]] = {}
+        """By the folder of the job: lines for its `runs.jsonl`, in order, and who is told that they are there."""
         self._lines: dict[str, int] = {}
         """Lines of each `runs.jsonl`, as far as they were counted."""
-        self._task: asyncio.Task[None] | None = None
-        self._trouble: str | None = None
 
-    # What is to be written
-
-    def replace(self, path: str, data: bytes) -> None:
-        """Have a file replaced whole; of several that wait for one path only the last counts."""
-
-        def work() -> None:
-            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-            files.replace(path, data)
-
-        self._add(path, work)
-
-    def replace_late(self, path: str, text: Callable[[], bytes]) -> None:
-        """As `replace`, of what is made (on the loop) when its turn has come: it may change often."""
-        self._late[path] = text
-        self._add(path, _nothing)
+    def replace(self, path: str, text: Callable[[], bytes]) -> None:
+        """Have a file replaced whole, by what ``text`` is when its turn has come: it may change often."""
+        self._writer.put(path, lambda: partial(_replace, path, text()))
 
     def append(self, job: str, record: Record, done: Callable[[], None]) -> None:
         """Have the record of an ended run added; ``done`` is called once it is on the disk."""
         own = folder(self._shell.plan.state_dir, job)
-        line = msgspec.json.encode(record) + b"\n"
+        self._ended.setdefault(own, []).append((msgspec.json.encode(record) + b"\n", done))
 
-        def work() -> None:
-            self._append(own, line)
+        def prepare() -> Callable[[], int]:
+            return partial(self._append, own, [line for line, _ in self._ended[own]])
 
-        self._count += 1
-        self._add(f"{own}#{self._count}", work, done)
+        self._writer.put(own, prepare, lambda count: self._appended(own, count))
 
-    def _add(self, key: str, work: Callable[[], None], done: Callable[[], None] | None = None) -> None:
-        if key not in self._work:
-            self._queue.append(key)
-        self._work[key] = work
-        if done is not None:
-            self._done[key] = done
-        if self._task is None:
-            self._task = self._shell.loop.create_task(self._write())
-
-    async def _write(self) -> None:
-        shell = self._shell
-        while self._queue:
-            key = self._queue[0]
-            late = self._late.pop(key, None)
-            if late is not None:
-                self.replace(key, late())
-            work = self._work[key]
-            try:
-                await shell.loop.run_in_executor(None, work)
-            except OSError as error:
-                if self._trouble is None:
-                    self._trouble = error.strerror or str(error)
-                    shell.note("job_files_not_written", None, error=self._trouble, file=error.filename)
-                    shell.flush()
-                await asyncio.sleep(_TRY_AGAIN)
-                continue
-            if self._trouble is not None:
-                self._trouble = None
-                shell.note("job_files_written", None)
-                shell.flush()
-            if self._work[key] is not work or key in self._late:
-                continue  # newer meanwhile
-            self._queue.popleft()
-            del self._work[key]
-            done = self._done.pop(key, None)
-            if done is not None:
-                done()
-                shell.flush()
-        self._task = None
+    def _appended(self, own: str, count: int) -> None:
+        waiting = self._ended.pop(own)
+        if waiting[count:]:
+            self._ended[own] = waiting[count:]
+        for _, done in waiting[:count]:
+            done()
 
     async def finish(self, patience: float) -> None:
         """Wait so many seconds at most until all is written: the tree is over."""
-        if self._task is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._task), patience)
+        await self._writer.finish(patience)
+
+    def _failing(self, error: OSError) -> None:
+        said = error.strerror or str(error)
+        self._shell.note("job_files_not_written", None, error=said, file=error.filename)
+
+    def _mended(self) -> None:
+        self._shell.note("job_files_written", None)
 
     # In the thread
 
-    def _append(self, own: str, line: bytes) -> None:
+    def _append(self, own: str, lines: list[bytes]) -> int:
         os.makedirs(own, 0o700, exist_ok=True)
         path = os.path.join(own, "runs.jsonl")
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -136,27 +91,29 @@ class JobFiles:
             size = os.fstat(fd).st_size
             # A line that was cut off, by a full disk or a crash, must not swallow this one.
             torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            data = b"\n" + line if torn else line
+            data = (b"\n" if torn else b"") + b"".join(lines)
             if os.write(fd, data) != len(data):
                 os.ftruncate(fd, size)
-                raise OSError(28, os.strerror(28), path)
+                raise OSError(ENOSPC, os.strerror(ENOSPC), path)
         finally:
             os.close(fd)
         if path not in self._lines:
             with open(path, "rb") as file:
                 self._lines[path] = sum(1 for _ in file)
         else:
-            self._lines[path] += 1
+            self._lines[path] += len(lines)
         if self._lines[path] > _MOST:
             with open(path, "rb") as file:
                 last = deque(file, KEPT)
             files.replace(path, b"".join(last))
             self._lines[path] = len(last)
             _remove_logs(own, last)
+        return len(lines)
 
 
-def _nothing() -> None:
-    """In the place of a text that is not made yet."""
+def _replace(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    files.replace(path, data)
 
 
 def _remove_logs(own: str, kept: deque[bytes]) -> None:

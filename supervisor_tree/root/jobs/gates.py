@@ -13,7 +13,6 @@ from supervisor_tree import config
 from supervisor_tree.core import view
 from supervisor_tree.core.jobs import effects as fx
 from supervisor_tree.core.jobs import events as ev
-from supervisor_tree.root.jobs.run_logs import run_time
 
 if TYPE_CHECKING:
     from supervisor_tree.config.job_settings import JobSettings
@@ -44,7 +43,8 @@ class Gates:
         """Begin to ask for a run."""
         if effect.run not in self._tasks:
             self._changed[effect.run] = asyncio.Event()
-            self._tasks[effect.run] = self._shell.loop.create_task(self._ask(effect.job, effect.run))
+            asking = self._ask(effect.job, effect.run)
+            self._tasks[effect.run] = self._shell.background.begin(f"gates of {effect.job}", asking)
 
     def forget(self, run: str) -> None:
         """Nobody waits for the answer any more."""
@@ -87,9 +87,9 @@ class Gates:
             plan = shell.plan
             stage = settings.stages[0] if settings.stages else None
             instance = stage.instances[0] if stage is not None and stage.instances else None
-            names = config.run_names(run, run_time(run), instance)
+            names = config.run_names(run, instance)
             try:
-                await shell.loop.run_in_executor(None, config.run_program, plan, settings, stage, names)
+                await shell.errands.make(lambda: config.run_program(plan, settings, stage, names))
             except config.Held as held:
                 return _Answer(str(held), None, _ASK_AGAIN)
         missing = self._missing(settings)

@@ -1,7 +1,7 @@
 """The jobs of a tree, from outside: what happens is told to `core.jobs`, what it decides is done.
 
-The machine is there once there is a job. Its state goes to the keeper with each commit (keys `jobs/…`), for the next
-root, and to `jobs.json`, for the tree's next life.
+The machine is there once there is a job: a tree without jobs does not load it. Its state goes to the keeper with each
+commit (keys `jobs/…`), for the next root, and to `jobs.json`, for the tree's next life.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ class JobsShell:
 
     def begin(self) -> None:
         """A new life of the tree: with what the life before left behind."""
-        plan = self._shell.plan
         self.awake.look()
-        if not plan.jobs:
-            return
-        items = planning.read_state(self._shell)
-        self._machine = planning.machine(plan, items)
-        for key, value in self._machine.snapshot().items():
+        if self._shell.plan.jobs:
+            self._begin(planning.machine(self._shell.plan, planning.read_state(self._shell)))
+
+    def _begin(self, machine: Jobs) -> None:
+        self._machine = machine
+        for key, value in machine.snapshot().items():
             self._shell.state(_STATE + key, value)
         self.tell(ev.TreeStarted())
 
@@ -109,12 +109,13 @@ class JobsShell:
         self.ends.resume()
         self.requests.resume()
 
-    def replan(self, request: str = "") -> None:
+    def replan(self) -> None:
         """The plan has changed."""
         plan = self._shell.plan
         if self._machine is None and plan.jobs:
-            self.begin()
-        elif self._machine is not None:
+            # The tree has started long ago, without jobs: these are added to it, like any job after them.
+            self._begin(planning.machine_without_jobs(plan))
+        if self._machine is not None:
             specs, timetables = planning.specs(plan)
             self.tell(ev.Reconfigured(specs, timetables, plan.tree.max_runs))
         self.awake.look()
@@ -200,7 +201,7 @@ class JobsShell:
         self.tasks.start(effect)
 
     def _verify(self, effect: fx.Verify) -> None:
-        self._shell.loop.create_task(self._ask_verify(effect))
+        self._shell.background.begin(f"verify of {effect.job}", self._ask_verify(effect))
 
     async def _ask_verify(self, effect: fx.Verify) -> None:
         shell = self._shell
@@ -220,7 +221,7 @@ class JobsShell:
         shell.flush()
 
     def _recover(self, effect: fx.Recover) -> None:
-        self._shell.loop.create_task(self._ask_recovery(effect.record))
+        self._shell.background.begin(f"recovery of {effect.record.job}", self._ask_recovery(effect.record))
 
     async def _ask_recovery(self, record: RunRecord) -> None:
         shell = self._shell
@@ -332,11 +333,12 @@ class JobsShell:
         if record.started is None or record.cause == "rerun":
             return  # the last run that was one is told of
         path = os.path.join(folder(self._shell.plan.state_dir, record.job), "last_run_status.json")
-        self.files.replace(path, msgspec.json.format(msgspec.json.encode(status_json(record)), indent=1) + b"\n")
+        data = msgspec.json.format(msgspec.json.encode(status_json(record)), indent=1) + b"\n"
+        self.files.replace(path, lambda: data)
 
     def _write_state(self) -> None:
         if self._machine is not None:
-            self.files.replace_late(planning.state_file(self._shell.plan), self._state_text)
+            self.files.replace(planning.state_file(self._shell.plan), self._state_text)
 
     def _state_text(self) -> bytes:
         assert self._machine is not None

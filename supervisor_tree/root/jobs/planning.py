@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from supervisor_tree import config
+from supervisor_tree.root import files
 
 if TYPE_CHECKING:
     from supervisor_tree.core.jobs.jobs import Jobs
@@ -41,9 +42,19 @@ def specs(plan: config.Plan) -> tuple[tuple[JobSpec, ...], dict[str, Timetable]]
 
 def machine(plan: config.Plan, items: dict[str, bytes]) -> Jobs:
     """The machine, with what is known; empty ``items``: of nothing."""
+    return _machine(plan, items, *specs(plan))
+
+
+def machine_without_jobs(plan: config.Plan) -> Jobs:
+    """The machine of a tree that has had no jobs so far."""
+    return _machine(plan, {}, (), {})
+
+
+def _machine(
+    plan: config.Plan, items: dict[str, bytes], those: tuple[JobSpec, ...], timetables: dict[str, Timetable]
+) -> Jobs:
     from supervisor_tree.core.jobs.jobs import Jobs
 
-    those, timetables = specs(plan)
     seed = random.SystemRandom().getrandbits(31)
     return Jobs.load(items.items(), those, timetables, plan.tree.max_runs, seed)
 
@@ -71,11 +82,9 @@ def read_state(shell: Shell) -> dict[str, bytes]:
         items = {key: bytes(value) for key, value in read.items.items()}
         machine(shell.plan, items)
     except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        aside: str | None = f"{path}.corrupt-{time.strftime('%Y%m%d_%H%M%S', time.gmtime())}"
-        try:
-            os.replace(path, str(aside))
-        except OSError:
-            aside = None
+        aside: str | None = None
+        with contextlib.suppress(OSError):
+            aside = files.put_aside(path)
         shell.note("job_state_unreadable", None, file=path, error=str(error), moved_to=aside)
         return {}
     return items

@@ -37,14 +37,9 @@ class Begin(Struct):
     marks: list[Mark]
 
 
-def run_time(run: str) -> str:
-    """`${run.time}` of a run: when it came to be, which its id begins with (UTC, `20261122_140500`)."""
-    return run[:15]
-
-
 def log_of(plan: config.Plan, job: JobSettings, run: str) -> LogSettings:
     """The log of a run."""
-    return config.run_log(plan, job, config.run_names(run, run_time(run)))
+    return config.run_log(plan, job, config.run_names(run))
 
 
 def marks(log: LogSettings) -> list[Mark]:

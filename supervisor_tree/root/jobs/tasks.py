@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -12,15 +13,19 @@ from supervisor_tree.core.events import Exit
 from supervisor_tree.core.jobs import effects as fx
 from supervisor_tree.core.jobs import events as ev
 from supervisor_tree.root import exits
+from supervisor_tree.root.aside import Aside, TooLate
 from supervisor_tree.root.errands.errands import Ended
 from supervisor_tree.root.jobs import run_logs
+from supervisor_tree.root.outputs.runs import RunOutput
 
 if TYPE_CHECKING:
     from supervisor_tree.config.job_settings import JobSettings, Stage
-    from supervisor_tree.root.outputs.runs import RunOutput
     from supervisor_tree.root.shell import Shell
 
+T = TypeVar("T")
 _BEGINS = "run-log/"
+_READ = 10.0
+"""Seconds that the disk has for what a run wrote; then it counts as nothing."""
 
 
 class Tasks:
@@ -32,6 +37,7 @@ class Tasks:
         """Name and start of those whose program is being worked out."""
         self._begins: dict[str, run_logs.Begin] = {}
         """By run: where its output begins."""
+        self._aside = Aside(shell.loop, 16)
 
     # Effects
 
@@ -45,7 +51,7 @@ class Tasks:
         if key in self._making:
             return
         self._making.add(key)
-        self._shell.loop.create_task(self._make(effect))
+        self._shell.background.begin(f"program of {effect.name}", self._make(effect))
 
     def stop(self, effect: fx.StopTask) -> None:
         key = (effect.name, effect.start)
@@ -72,7 +78,7 @@ class Tasks:
                 plan = shell.plan
                 settings = job
                 begins = self._begins.get(effect.run)
-                names = config.run_names(effect.run, run_logs.run_time(effect.run), effect.instance)
+                names = config.run_names(effect.run, effect.instance)
 
                 def make() -> None:
                     nonlocal program, marks
@@ -80,7 +86,7 @@ class Tasks:
                         marks = run_logs.marks(config.run_log(plan, settings, names))
                     program = config.run_program(plan, settings, stage, names, effect.args)
 
-                await shell.loop.run_in_executor(None, make)
+                await shell.errands.make(make)
         except config.Held as held:
             reason = str(held)
         except Exception as error:
@@ -137,7 +143,15 @@ class Tasks:
     async def output(self, run: str) -> RunOutput:
         """What the present attempt of a run has written."""
         begin = self._begins.get(run)
-        return await self._shell.loop.run_in_executor(None, run_logs.output, begin.marks if begin is not None else [])
+        marks = begin.marks if begin is not None else []
+        return await self.read(lambda: run_logs.output(marks), RunOutput(()))
+
+    async def read(self, work: Callable[[], T], otherwise: T) -> T:
+        """What ``work`` reads of the logs of runs; ``otherwise`` when the disk does not answer."""
+        try:
+            return await self._aside.do(work, _READ)
+        except TooLate:
+            return otherwise
 
     def forget(self, run: str) -> None:
         """The run is over, and its output was looked at."""

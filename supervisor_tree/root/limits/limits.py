@@ -104,7 +104,7 @@ class Limits:
         self._timer = None
         if self._running:
             self._looking = True
-            self._shell.loop.create_task(self._look(list(self._running.values())))
+            self._shell.background.begin("limits", self._look(list(self._running.values())))
 
     async def _look(self, wanted: list[Wanted]) -> None:
         shell = self._shell

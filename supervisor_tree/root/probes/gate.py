@@ -63,7 +63,7 @@ class Gates:
         answers = await asyncio.gather(*asked)
         failing = [number for number, answer in enumerate(answers) if answer is not None]
         if not failing:
-            del self._gates[name]
+            self.forget(name)
             return None
         probes = [gate.probes[number] for number in failing]
         told = [
@@ -76,6 +76,10 @@ class Gates:
     def forget(self, name: str) -> None:
         """Nobody waits at this gate any more."""
         self._gates.pop(name, None)
+
+    def waits(self, name: str) -> bool:
+        """Whether somebody was refused and still waits: not so when it was stopped while it was asked for."""
+        return name in self._gates
 
     async def _one(self, probe: Probe, question: Question | None, tally: Tally) -> str | None:
         if question is None:

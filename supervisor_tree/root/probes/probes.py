@@ -62,7 +62,7 @@ class Probes:
             self._refused.pop(owner, None)
             return None
         refusal = await self._gates.ask(owner, settings)
-        if refusal is None:
+        if refusal is None or not self._gates.waits(owner):
             self._refused.pop(owner, None)
         else:
             self._refused[owner] = refusal
@@ -229,7 +229,7 @@ class Probes:
 
     def _ask(self, each: Asked) -> None:
         each.begun = True
-        each.task = self._shell.loop.create_task(self._asking(each))
+        each.task = self._shell.background.begin(f"probe of {each.watched.name}", self._asking(each))
 
     async def _asking(self, each: Asked) -> None:
         shell = self._shell

@@ -116,7 +116,7 @@ class Befalling:
         table = settings.outcome
         named = None if result is None else table.get(result.key or "") or table.get(OTHER)
         case = Case(id=self._id(name), about=name, at=time.time(), rules=fired, result=result, outcome=named)
-        shell.loop.create_task(self._with_lines(case))
+        shell.background.begin(f"recovery of {case.about}", self._with_lines(case))
 
     def _result(self, path: str) -> Result | None:
         last = self._shell.directory.node(path).last_exit
@@ -170,9 +170,9 @@ class Befalling:
             if self._rule(*key) != rule or self._shell.directory.find(key[0]) is None:
                 watch.end()
                 del self._watches[key]
-                # What was written before is the old rule's business.
-                self._kept[key] = _Kept(Lines(), time.time())
-                self._keep(key)
+                self._forget(key)  # what was written before is the old rule's business
+        find = self._shell.directory.find
+        self._answered = {key: number for key, number in self._answered.items() if find(key[0]) is not None}
         if any(OUTPUT in (rule.when or ()) for rule in self._shell.plan.recover.values()):
             for path in self._shell.directory.workers_below("root"):
                 self._watch(self._shell.bare(path))
@@ -245,6 +245,13 @@ class Befalling:
         if timer is not None:
             timer.cancel()
         self._shell.state(_LINES + "/".join(key), msgspec.json.encode(self._kept[key]))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        timer = self._keeping.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if self._kept.pop(key, None) is not None:
+            self._shell.state(_LINES + "/".join(key), None)
 
     def load(self, key: str, value: bytes) -> None:
         if key.startswith(_LINES):

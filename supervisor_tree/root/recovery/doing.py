@@ -163,7 +163,7 @@ class Doing:
             plan = shell.plan
             owner = plan.jobs.get(case.about) or shell.spawning.settings(case.about)
             log = os.path.join(plan.state_dir, "logs", f"recover:{recovery.rule.name}.log")
-            program = await shell.errands.program(owner, step.names, step.shell, log=log)
+            program = await shell.errands.program(owner, step.names, log=log)
             future: asyncio.Future[Ended] = shell.loop.create_future()
             shell.errands.start(name, program, timeout=step.timeout, on_end=lambda ended: _resolve(future, ended))
             recovery.begin(**recovery.begun, errand=name)

@@ -16,6 +16,7 @@ import msgspec
 from supervisor_tree.config.tree_kinds import LogSettings
 from supervisor_tree.config.variables import finish
 from supervisor_tree.core.recovery.words import Said
+from supervisor_tree.root import clocks
 
 
 def stamp(wall: float) -> str:
@@ -23,14 +24,9 @@ def stamp(wall: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
 
 
-def run_time(wall: float) -> str:
-    """`${run.time}` in names of files: UTC, `20261122_141503`."""
-    return time.strftime("%Y%m%d_%H%M%S", time.gmtime(wall))
-
-
 def names(wall: float, run: str) -> dict[str, str]:
     """What `${run.time}` and `${run.id}` are in a rule: the time at which a recovery came up, and whose it is."""
-    return {"run.time": run_time(wall), "run.id": run}
+    return {"run.time": clocks.stamp(wall), "run.id": run}
 
 
 def of(log: LogSettings | None, wall: float, run: str) -> LogSettings | None:

@@ -37,7 +37,7 @@ _CONTEXT = 20
 """Lines of output that an alert carries."""
 
 _READ = 30.0
-"""Seconds that the disk has for what a run wrote; then nothing has matched."""
+"""Seconds that the disk has for what a run wrote, and the patterns for it; then nothing has matched."""
 
 OnDone = Callable[[list[dict[str, Any]]], None]
 
@@ -176,7 +176,7 @@ class Recoveries:
     def _begin(self, case: Case) -> None:
         self._cases[case.id] = case
         self.keep(case)
-        self._tasks[case.id] = self._shell.loop.create_task(self._go_through(case))
+        self._tasks[case.id] = self._shell.background.begin(f"recovery of {case.about}", self._go_through(case))
 
     async def _go_through(self, case: Case) -> None:
         try:
@@ -185,7 +185,7 @@ class Recoveries:
                 self._report(case, text)
             while case.rules:
                 if case.recovery is None:
-                    self._begin_recovery(case, text)
+                    await self._begin_recovery(case, text)
                 if case.recovery is not None:
                     await self._carry_out(case, case.recovery, text)
                     case.steps += case.recovery.results
@@ -219,6 +219,15 @@ class Recoveries:
         except TooLate:
             return ""
 
+    async def _matched(self, rule: Rule, text: str) -> tuple[str, ...]:
+        """What of `match` is in the text: there may be megabytes of it."""
+        if not rule.match:
+            return ()
+        try:
+            return await self._aside.do(lambda: matched(rule, text), _READ)
+        except TooLate:
+            return ()
+
     def _report(self, case: Case, text: str) -> None:
         """How a run ended, for the log: also one that no rule is for."""
         if case.result is None or case.run is None:
@@ -235,13 +244,14 @@ class Recoveries:
             if case.result.failed and not case.rules:
                 self._saying.say(log, words.unexpected(case.result))
 
-    def _begin_recovery(self, case: Case, text: str) -> None:
+    async def _begin_recovery(self, case: Case, text: str) -> None:
         """Answer the first rule of the case, unless it was answered too lately or too often."""
         shell = self._shell
         name, why = case.rules[0]
         rule = self.rule(name)
         if rule is None:
             return
+        names = case.matched.get(name) or await self._matched(rule, text)
         now = shell.loop.time()
         refusal = self.past(name).refuses(rule, now)
         if refusal is not None:
@@ -257,7 +267,7 @@ class Recoveries:
             why=why,
             exit=case.result.exit if case.result is not None else None,
             outcome=case.outcome,
-            matched=case.matched.get(name) or matched(rule, text),
+            matched=names,
             started=time.time(),
             run=case.run,
             attempt=case.attempt,
@@ -377,7 +387,7 @@ class Recoveries:
             if not case.over and case.id not in self._tasks:
                 if case.recovery is not None:
                     self._doing.resume(case.recovery)
-                self._tasks[case.id] = self._shell.loop.create_task(self._go_through(case))
+                self._tasks[case.id] = self._shell.background.begin(f"recovery of {case.about}", self._go_through(case))
 
     def close(self) -> None:
         """What was said is in the logs."""

@@ -47,7 +47,7 @@ class Retention:
         self._timers[name] = self._later(_every(settings), name)
         if name not in self._looking:
             self._looking.add(name)
-            self._shell.loop.create_task(self._look(name, settings))
+            self._shell.background.begin(f"retention {name}", self._look(name, settings))
 
     async def _look(self, name: str, settings: RetentionSettings) -> None:
         shell = self._shell
@@ -60,7 +60,8 @@ class Retention:
             done = await self._aside.do(work, _TOO_LONG)
         except TooLate:
             done = Removed(failed=1, reason="the disk does not answer")
-        self._looking.discard(name)
+        finally:
+            self._looking.discard(name)
         if done.count:
             shell.note(
                 "files_removed",

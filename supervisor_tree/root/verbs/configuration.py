@@ -40,7 +40,7 @@ def reload(shell: Shell, request: Request, client: bytes) -> Operation | None:
         return None
     operation = begin(shell, request, [])
     shell.note("asked_for", None, command="reload", names=[], by=request.by, operation=operation.id)
-    shell.loop.create_task(_reload(shell, operation))
+    shell.background.begin("reload", _reload(shell, operation))
     return operation
 
 
@@ -170,7 +170,7 @@ def reload_by_signal(shell: Shell) -> None:
     except RootError as error:
         shell.note("reload_refused", None, error=str(error))
         return
-    shell.loop.create_task(_reload(shell, operation))
+    shell.background.begin("reload", _reload(shell, operation))
 
 
 def resume(shell: Shell) -> None:
@@ -179,7 +179,7 @@ def resume(shell: Shell) -> None:
     for operation in shell.operations.all.values():
         reads = operation.state == "running" and operation.command in ("reload", "add", "remove")
         if reads and operation.id not in known:
-            shell.loop.create_task(_reload(shell, operation))
+            shell.background.begin("reload", _reload(shell, operation))
 
 
 def add(shell: Shell, request: Request, client: bytes) -> Operation:
@@ -210,7 +210,7 @@ def add(shell: Shell, request: Request, client: bytes) -> Operation:
     operation = begin(shell, request, named)
     operation.edit = {"toml": text, "to": request.text("to") or None}
     shell.note("asked_for", None, command="add", names=named, by=request.by, operation=operation.id)
-    shell.loop.create_task(_reload(shell, operation))
+    shell.background.begin("reload", _reload(shell, operation))
     return operation
 
 
@@ -293,5 +293,5 @@ def remove(shell: Shell, request: Request, client: bytes) -> Operation:
         shell.state("plan", msgspec.json.encode(shell.plan))
         return operation
     operation.edit = {"names": asked}
-    shell.loop.create_task(_reload(shell, operation))
+    shell.background.begin("reload", _reload(shell, operation))
     return operation

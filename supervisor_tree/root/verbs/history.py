@@ -116,7 +116,7 @@ def _why_job(shell: Shell, request: Request, client: bytes, name: str) -> None:
         job = shell.jobs.record(name)
         assert job is not None
         chain = [sentences.link(line) for line in lines]
-        return {**explaining.explain(shell, job, chain), "output": explaining.output(job, lines)[-_OUTPUT:]}
+        return {**explaining.explain(job, chain), "output": explaining.output(job, lines)[-_OUTPUT:]}
 
     _answer(shell, request, client, read, tell)
 

@@ -66,7 +66,7 @@ def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]
     """A CHILD of the contract, with those below it."""
     pid = _pid(shell, view)
     cpu, memory = used.get(pid or 0, (None, None))
-    spec = shell.specs.get(view.path)
+    spec = shell.specs.of(view.path)
     return {
         "name": view.name,
         "type": view.type,

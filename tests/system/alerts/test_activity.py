@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.conftest import MakeTree
@@ -47,15 +48,16 @@ def test_nothing_useful_is_told_repeated_and_over_and_nobody_is_stopped(tree: Ma
         shell = true
         """
     )
-    began = time.time()
     pid = t.pids()["runner"]
     eventually(lambda: len(alarms(t)) >= 2, "told, and told again")
-    assert time.time() - began > 1.9  # none at the start
+    (began,) = t.events("tree_started")
     first, second = alarms(t)[:2]
+    assert datetime.fromisoformat(first["time"]) - datetime.fromisoformat(began["time"]) > timedelta(seconds=1.9)
     assert first["event_type"] == "ALERT_NO_ACTIVITY"
     assert first["severity"] == "warning"
     assert first["threshold_hours"] == round(2 / 3600, 7)
-    assert first["threshold_hours"] < first["hours_since_post"] < first["threshold_hours"] * 1.5  # strict, no Infinity
+    # Strict, and no Infinity; a loaded machine is given more than the moment that it takes.
+    assert first["threshold_hours"] < first["hours_since_post"] < first["threshold_hours"] * 3
     assert second["hours_since_post"] > first["hours_since_post"]
     assert first["last"] is None
     assert (first["times"], second["times"]) == (1, 2)

@@ -139,8 +139,7 @@ def test_a_new_root_that_finds_it_open_is_reachable_once_that_is_mended(tree: Ma
     t.kill(t.root_pid())
 
     def told() -> list[str]:
-        lines = (t.state_dir / "journal" / "00000001.jsonl").read_text().splitlines()
-        return [line for line in lines if '"unreachable"' in line and "open to others" in line]
+        return [line["error"] for line in t.journal("unreachable") if "open to others" in line["error"]]
 
     eventually(lambda: len(told()) == 1, "it is said")
     run.chmod(0o700)

@@ -289,3 +289,13 @@ def test_a_run_that_somebody_waits_for_is_cancelled_by_its_operation(tree: MakeT
     t.ctl("cancel", operation["operation"][:8])
     assert waiting.wait(15) == 128 + signal.SIGTERM
     assert [run["state"] for run in runs(t, "long")] == ["cancelled"]
+
+
+def test_a_second_run_by_hand_is_refused_in_words(tree: MakeTree) -> None:
+    t = tree('[jobs.long]\ncommand = "sleep 1000"\n')
+    t.ctl("run", "long")
+    run = runs(t, "long")[0]["run"]
+    assert t.ctl("run", "long", status=1) == ""
+    assert t.ctl("run", "long", "--wait", status=125) == ""
+    answer = json.loads(t.ctl("run", "long", "--json", status=1))
+    assert (answer["run"], answer["state"]) == (run, "running")

@@ -93,6 +93,30 @@ def test_jobs_are_added_and_removed_at_run_time(tree: MakeTree) -> None:
     t.ctl("remove", "web", status=1)
 
 
+def test_the_first_jobs_of_a_tree_may_come_by_a_reload_and_that_is_no_start(tree: MakeTree) -> None:
+    t = tree('[workers.web]\ncommand = "sleep 1000"\n')
+    jobs = """
+        [jobs.tick]
+        every = "100ms"
+        command = ["sh", "-c", "echo x >> ran"]
+        [jobs.first]
+        command = ["sh", "-c", "echo x >> first"]
+        run_at_start = true
+        """
+    t.write(f'[workers.web]\ncommand = "sleep 1000"\n{jobs}')
+    t.ctl("reload")
+    wait_lines(t, "ran", 2)
+    assert not (t.dir / "first").exists()
+    root = t.root_pid()
+    t.kill(root)
+    t.wait_new_root(root, 10)
+    wait_lines(t, "ran", len(lines(t, "ran")) + 2)
+    assert not (t.dir / "first").exists()
+    t.stop()
+    t.start()
+    wait_lines(t, "first", 1)
+
+
 def test_a_reload_changes_schedules_and_leaves_what_runs_alone(tree: MakeTree) -> None:
     text = """
         [jobs.long]

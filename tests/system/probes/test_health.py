@@ -249,8 +249,7 @@ def test_a_file_that_never_opens_costs_one_thread_and_nobody_else(tree: MakeTree
     root = psutil.Process(t.root_pid())
     assert root.num_threads() < 25
     assert t.child("fine")["restarts"] == 0
-    with open(os.open(t.dir / "pipe", os.O_WRONLY | os.O_NONBLOCK), "w") as pipe:
-        pipe.write('{"x": 1}')
+    os.close(os.open(t.dir / "pipe", os.O_WRONLY | os.O_NONBLOCK))  # the thread goes on
 
 
 SPEAKER = """

@@ -83,6 +83,33 @@ def test_what_is_lacking_changes_and_is_said_and_a_stop_wins(tree: MakeTree) -> 
     assert t.wait_until("runner", state="held")["status"] == "SESSION_INVALID"
 
 
+@pytest.mark.parametrize("passes", [False, True])
+def test_an_answer_that_comes_after_a_stop_changes_nothing(tree: MakeTree, passes: bool) -> None:
+    t = tree(
+        """
+        [workers.runner]
+        command = "sleep 1000"
+        require = [{ command = "sh ask.sh", status = "CLOSED", every = "50ms" }]
+        """,
+        start=False,
+    )
+    # The first answer is at once no, the second comes when it is told to.
+    ask = "test -e first || { touch first; exit 1; }; touch asked; until test -e answer; do sleep 0.02; done"
+    program(t, "ask.sh", f"{ask}; touch answered; test -e open\n")
+    t.start()
+    t.wait_until("runner", state="held", status="CLOSED")
+    eventually((t.dir / "asked").exists, "it is asked again")
+    t.ask("stop", names=["runner"])
+    if passes:
+        say(t, "open", "")
+    say(t, "answer", "")
+    eventually((t.dir / "answered").exists, "it has answered")
+    assert "CLOSED" not in t.ctl("status")
+    child = t.child("runner")
+    assert (child["state"], child["status"]) == ("stopped", None)
+    assert t.events("internal_error") == []
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB of our own, not mounted yet: `mount` it."""

@@ -113,12 +113,16 @@ def test_a_replay_goes_over_past_runs_with_cooldown_and_output_as_they_were(t: T
     assert "nothing: cooldown: 5 min of 10 min left" in table[3]
 
 
-def test_a_replay_of_real_runs(t: Tree) -> None:
-    t.file.write_text(t.file.read_text().replace('"python3 check.py"', '["python3", "check.py", "1", "SIP delay"]'))
+@pytest.mark.parametrize("log", ["", 'log = { file = "logs/pre_market.log" }\n'])
+def test_a_replay_of_real_runs(t: Tree, log: str) -> None:
+    """A recovery that runs it again is none of them; what one wrote is known where a log file is shared by all."""
+    command = '["python3", "check.py", "1", "SIP delay"]'
+    t.file.write_text(t.file.read_text().replace('"python3 check.py"\n', command + "\n" + log))
     t.start()
     t.ctl("run", "pre-market", "--wait", status=1)
+    assert {run["cause"] for run in json.loads(t.ctl("runs", "pre-market", "--json"))} == {"manual", "rerun"}
     found = json.loads(t.ctl("recover", "guardian", "--replay", "pre-market", "--json"))
-    assert [(each["fires"], each["matched"]) for each in found][:1] == [(True, ["sip"])]
+    assert [(each["fires"], each["matched"]) for each in found] == [(True, ["sip"])]
 
 
 def test_locks_are_shown_held_or_stale(t: Tree) -> None:

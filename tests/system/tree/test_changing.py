@@ -15,6 +15,8 @@ from tests.support.asking import Refused, ask
 from tests.support.tree import Tree
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.same
+
 BEFORE = """
     [defaults]
     shutdown = "5s"

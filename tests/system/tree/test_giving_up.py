@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import MakeTree
 
+pytestmark = pytest.mark.same
+
 LOOP = """
     [tree]
     intensity = 2

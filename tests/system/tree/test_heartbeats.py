@@ -27,6 +27,8 @@ from tests.support.processes import lives
 from tests.support.tree import REPOSITORY, Tree
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.same
+
 PROGRAM = Path(__file__).resolve().parents[2] / "support" / "speaking.py"
 
 

@@ -13,6 +13,8 @@ from tests.conftest import MakeTree
 from tests.support.tree import REPOSITORY
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.same
+
 HOW_TO = REPOSITORY / "docs" / "how-to"
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import MakeTree
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.same
+
 
 def test_wishes_survive_the_tree_with_who_when_and_why(tree: MakeTree) -> None:
     t = tree(
@@ -140,7 +142,7 @@ def test_held_on_an_unset_variable_until_the_file_has_it(tree: MakeTree, asked: 
     (t.dir / ".env").write_text("STREET=Elm\n")
     if asked == "start":
         assert t.ask("start", names=["a"])["state"] == "done"
-    t.wait("a", timeout=12)
+    t.wait("a", timeout=30)  # looked at every 10 s where nobody asks; a loaded machine is given more
     eventually(lambda: t.log("a") == "got Elm\n", "its output")
 
 

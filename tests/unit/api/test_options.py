@@ -17,7 +17,7 @@ from supervisor_tree.config.probes import Probe
 from supervisor_tree.config.reading import options_of
 from supervisor_tree.config.settings import SupervisorSettings, TreeSettings, WorkerSettings
 from supervisor_tree.config.tree_kinds import DEFAULT_BACKOFF, LogKeys
-from supervisor_tree.core.spec import AutoShutdown, Level, Restart, Strategy, SupervisorSpec, WorkerSpec
+from supervisor_tree.core.spec import AutoShutdown, Backoff, Level, Restart, Strategy, SupervisorSpec, WorkerSpec
 
 TREE = set(options_of(TreeSettings)) - {"include"}
 """A program imports what it would include."""
@@ -76,11 +76,12 @@ def test_the_defaults_are_those_of_otp(tmp_path: Path) -> None:
     made = plan(
         Supervisor([Child("a", command="x"), Supervisor([Child("b", command="y")], name="s")], dir=tmp_path), tmp_path
     )
+    counted = Backoff(reset=300)  # no delay, as in OTP; `reset` only says from when on a crash loop counts as over
     assert made.root == SupervisorSpec(
         name="root",
         children=(
-            WorkerSpec(name="a"),
-            SupervisorSpec(name="s", children=(WorkerSpec(name="b"),)),
+            WorkerSpec(name="a", backoff=counted),
+            SupervisorSpec(name="s", backoff=counted, children=(WorkerSpec(name="b", backoff=counted),)),
         ),
     )
     assert (made.root.intensity, made.root.period, made.root.on_give_up) == (1, 5.0, "exit")

@@ -18,8 +18,8 @@ ACK = {"kind": "ack", "operation": None}
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "RESEND", 0.05)
-    monkeypatch.setattr(control, "PATIENCE", 0.25)
+    monkeypatch.setattr(control, "RESEND", 0.02)
+    monkeypatch.setattr(control, "PATIENCE", 1.0)  # a loaded machine may let the root's thread wait for a while
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def test_silence_is_a_root_that_does_not_answer(fast: None, root: Root, client: 
     with pytest.raises(ControlError, match="does not answer") as caught:
         client.request("stop", {})
     assert caught.value.code == "no_answer"
-    assert 0.2 < time.monotonic() - began < 2
+    assert 0.9 < time.monotonic() - began < 10  # a loaded machine is given more than the second
 
 
 def test_acknowledged_work_may_take_its_time(fast: None, root: Root, client: Control) -> None:
-    root.answers["stop"] = [ACK] * 10 + [{"kind": "end", "data": "done"}]
+    root.answers["stop"] = [ACK] * 60 + [{"kind": "end", "data": "done"}]  # longer than silence would be borne
     looked = []
     assert client.request("stop", {}, idle=lambda: looked.append(1)) == "done"
     assert looked
@@ -55,10 +55,13 @@ def test_acknowledged_work_may_take_its_time(fast: None, root: Root, client: Con
 def test_while_it_was_stopped_itself_no_silence_counts(fast: None, root: Root, client: Control) -> None:
     root.answers["stop"] = [None, None, {"kind": "end", "data": "done"}]
 
+    seconds = iter([1.2])
+
     def stopped() -> None:
-        threading.Event().wait(0.4)
+        threading.Event().wait(next(seconds, 0.0))
 
     assert client.request("stop", {}, idle=stopped) == "done"
+    assert next(seconds, None) is None
 
 
 def test_a_deadline_of_the_callers_own(fast: None, root: Root, client: Control) -> None:

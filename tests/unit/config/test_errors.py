@@ -256,4 +256,8 @@ def test_probes_that_can_never_pass(bad: Bad) -> None:
         'tree.toml:4: workers.a.health[0].key: "a..b" is no JSON path: write names with dots and places in brackets, as in "jobs[0].id"',
         "tree.toml:5: workers.a.health[1].exists: a file that must not be there can't be fresh or have a key",
         'tree.toml:6: workers.a.health[2].key: "x[y]" is no JSON path: write names with dots and places in brackets, as in "jobs[0].id"',
+        "tree.toml:7: workers.a.health[3].http: is no URL: Invalid IPv6 URL",
+        "tree.toml:8: workers.a.health[4].http: is no URL: Port out of range 0-65535",
+        'tree.toml:9: workers.a.health[5].http: must be a URL, http://… or https://…, not "http://h/a b"',
+        'tree.toml:10: workers.a.health[6].tcp: must be an address, HOST:PORT, not "http://h:80"',
     ]

@@ -150,7 +150,7 @@ def test_the_core_gets_what_is_written(good: Good) -> None:
                 period=5,
                 shutdown=30,
                 first_start="retry",
-                backoff=Backoff(),
+                backoff=Backoff(reset=300),
                 children=(WorkerSpec(name="b", shutdown=10, backoff=default),),
             ),
             WorkerSpec(

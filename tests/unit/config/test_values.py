@@ -155,12 +155,16 @@ def test_unset_holds_a_worker_and_is_an_error_elsewhere(good: Good, bad: Bad) ->
         shutdown = "${BAZ}s"
         [workers.b]
         command = "true"
+        [workers.c]
+        command = "true"
+        ready = { http = "${FOO}" }
         [jobs.j]
         command = "y ${FOO}"
         """
     )
     assert plan.held == {
         "a": "env BAR is not set; env BAZ is not set; env FOO is not set",
+        "c": "env FOO is not set",
         "j": "env FOO is not set",
     }
     assert bad("[tree]\nperiod = '${FOO}s'\n[defaults]\ncwd = '${BAR}'\n") == [

@@ -13,12 +13,12 @@ from supervisor_tree.root.jobs.files import JobFiles
 
 
 def _files(state_dir: Path) -> JobFiles:
-    shell = SimpleNamespace(plan=SimpleNamespace(state_dir=str(state_dir)))
+    shell = SimpleNamespace(plan=SimpleNamespace(state_dir=str(state_dir)), loop=None)
     return JobFiles(cast("Any", shell))
 
 
 def _add(written: JobFiles, own: Path, run: str) -> None:
-    written._append(str(own), json.dumps({"run": run}).encode() + b"\n")
+    written._append(str(own), [json.dumps({"run": run}).encode() + b"\n"])
 
 
 def test_a_torn_line_swallows_no_other_and_each_run_is_read_once(tmp_path: Path) -> None:

@@ -356,6 +356,14 @@ def test_no_more_than_max_runs_first_come_first_served() -> None:
     assert world.said("run_waiting", "job2")[0]["reason"] == "2 runs are under way, and tree.max_runs allows no more"
 
 
+def test_runs_that_are_due_together_and_have_room_do_not_wait() -> None:
+    specs = [JobSpec(name=f"job{number}", every=DAY, schedule="every 1d") for number in range(5)]
+    world = World(*specs, max_runs=5)
+    world.go(5)
+    assert len(world.started) == 5
+    assert not any(world.said("run_waiting", spec.name) for spec in specs)
+
+
 def test_a_run_before_a_closed_gate_takes_nobodys_turn() -> None:
     shut = JobSpec(name="shut", every=DAY, schedule="every 1d", gated=True)
     other = JobSpec(name="other", every=DAY, schedule="every 1d")
@@ -554,9 +562,10 @@ def test_autostart_false_is_stopped_until_it_is_started() -> None:
 
 def test_nothing_happens_before_the_tree_has_started() -> None:
     world = World(JobSpec(name="job", every=1.0, schedule="every 1s"), start=False)
-    world.tell(ev.WishesRestored({"job": ("down", By(who="ann"))}))
+    world.tell(ev.StartRequested("1", ("job",)))
     world.tell(ev.ClockTicked())
-    world.tell(ev.TreeStarted())
     world.go(10)
     assert not world.started
-    assert world.state() == "stopped"
+    world.tell(ev.TreeStarted())
+    world.go(1)
+    assert world.started
