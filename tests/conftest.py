@@ -9,10 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.tree import Tree
 
 MakeTree = Callable[..., Tree]
+
+# How long an example takes is the machine's business.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 # What is ignored stays so in every child: under `nohup make test &` no ^C and no hangup would reach what is tested.
 for _number in (signal.SIGHUP, signal.SIGQUIT):

@@ -119,7 +119,7 @@ def as_text(event: dict[str, Any]) -> None:
 
     clock = times.clock(times.unix(event["time"]), times.now())
     room = table.width()
-    kind = f"{event['event']:<17}"
+    kind = f"{event['event']:<19}"
     said = table.clip(sentence(event), None if room is None else room - len(clock) - len(kind) - 3)
     print(f"{clock}  {table.paint(kind, 'dim')} {said}")
 

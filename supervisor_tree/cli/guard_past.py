@@ -10,6 +10,7 @@ import msgspec
 
 from supervisor_tree.core.recovery.progress import Past
 from supervisor_tree.core.recovery.rules import Rule
+from supervisor_tree.root import files
 
 
 class Pasts:
@@ -47,11 +48,8 @@ class Pasts:
             return {}
 
     def _write(self, pasts: dict[str, Past]) -> None:
-        temporary = f"{self._file}.{os.getpid()}"
         try:
             os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(msgspec.json.encode(pasts))
-            os.replace(temporary, self._file)
+            files.replace(self._file, msgspec.json.encode(pasts))
         except OSError as error:
             print(f"supervisor-tree: {self._file}: {error.strerror}: nobody counts recoveries", file=sys.stderr)

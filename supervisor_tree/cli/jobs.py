@@ -175,9 +175,18 @@ def _remark(job: dict[str, Any], at: float) -> str:
     running, last = job.get("running"), job.get("last")
     if running and running["state"] == "running":
         said.append(_run_remark(running))
-    elif last and last["state"] in ("failed", "timed_out", "interrupted") and job["state"] in ("scheduled", "idle"):
-        said.insert(0, _run_remark(last))
+    elif last and job["state"] in ("scheduled", "idle"):
+        if last["state"] in ("failed", "timed_out", "interrupted"):
+            said.insert(0, _run_remark(last))
+        elif last["state"] == "succeeded":
+            said.insert(0, _not_all_of_it(last))
     return ", ".join(part for part in said if part)
+
+
+def _not_all_of_it(run: dict[str, Any]) -> str:
+    """Which stages of a run that succeeded have failed, as those may that are not critical."""
+    failed = [stage["name"] for stage in run.get("stages") or () if stage["state"] in ("failed", "timed_out")]
+    return f"but {', '.join(failed)} failed" if failed else ""
 
 
 def _run_remark(run: dict[str, Any]) -> str:
@@ -188,11 +197,13 @@ def _run_remark(run: dict[str, Any]) -> str:
         said.append(f"attempt {run['attempt']}")
     if run.get("reason"):
         said.append(str(run["reason"]))
+    if run["state"] == "succeeded":
+        said.append(_not_all_of_it(run))
     if run["state"] == "running" and run.get("stages"):
         done = sum(stage["state"] not in ("waiting", "running") for stage in run["stages"])
         now = next((stage["name"] for stage in run["stages"] if stage["state"] == "running"), None)
         said.append(f"{done} of {len(run['stages'])} stages done" + (f", now {now}" if now else ""))
-    return ", ".join(said)
+    return ", ".join(part for part in said if part)
 
 
 def _took(run: dict[str, Any], at: float) -> str:
@@ -209,8 +220,8 @@ def _exit(run: dict[str, Any]) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit():
-        raise CommandError("usage", f"{text!r} is no number", "write -n 20")
+    if not text.isdecimal() or not int(text):
+        raise CommandError("usage", f"{text!r} is no number of runs", "write -n 20")
     return int(text)
 
 

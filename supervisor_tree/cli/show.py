@@ -75,7 +75,7 @@ def remark(child: dict[str, Any], now: float) -> str:
     if hold and (settled or not reason):  # else the reason says it
         why = f": {hold['reason']}" if hold.get("reason") else ""
         said.append(f"{'stop' if hold.get('wish') == 'down' else 'hold'} by {hold.get('by') or 'the tree file'}{why}")
-    if child.get("status"):
+    if child.get("status") and child["status"] not in (reason or ""):
         said.append(child["status"])
     if child["state"] == "running" and child.get("health") in (False, "unhealthy"):
         said.append("unhealthy")

@@ -37,7 +37,7 @@ class Cell:
     __slots__ = ("colour", "text")
 
     def __init__(self, text: str, colour: str = "") -> None:
-        self.text = text
+        self.text = " ".join(text.splitlines())  # of one row: somebody's `--reason` may have several lines
         self.colour = colour
 
 

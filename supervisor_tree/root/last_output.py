@@ -9,6 +9,14 @@ _LONGEST = 1000
 """Bytes of one line."""
 
 
+def streams(log: dict[str, str | None] | None) -> dict[str, str | None]:
+    """The files of a log, and what each one's bytes are where the index does not say (None: it does)."""
+    if log is None:
+        return {}
+    found = {log["path"]: None if log["stderr"] is None else "out", log["stderr"]: "err"}
+    return {path: stream for path, stream in found.items() if path}
+
+
 def last_lines(name: str, log: dict[str, str | None] | None, most: int) -> list[str]:
     """At most so many, oldest first, each behind its time (UTC). Reads the disk: not for the loop.
 
@@ -20,10 +28,7 @@ def last_lines(name: str, log: dict[str, str | None] | None, most: int) -> list[
     """
     from supervisor_tree.logs.read import Cursor, tail
 
-    if log is None:
-        return []
-    wanted = {log["path"]: None if log["stderr"] is None else "out", log["stderr"]: "err"}
-    cursors = [Cursor(name, path, stream) for path, stream in wanted.items() if path and os.path.exists(path)]
+    cursors = [Cursor(name, path, stream) for path, stream in streams(log).items() if os.path.exists(path)]
     if not cursors:
         return []
     try:

@@ -37,7 +37,7 @@ class Operation(msgspec.Struct):
     """So many have to end it, each with results of its own: the tree, and the jobs."""
     edit: dict[str, Any] = {}
     """What a reload does to `added.toml` first, so that a new root can begin it anew: `{toml, to}` is added,
-    `{names}` are removed, or, once that is worked out, `{whole}` is the file's text. Of a `run`: `{wait}`, the run
+    `{names}` are removed, and, once that is worked out, `{whole}` is the file's text. Of a `run`: `{wait}`, the run
     whose end is waited for (None: it has no id yet)."""
 
     def answer(self) -> dict[str, Any]:

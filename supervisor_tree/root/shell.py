@@ -236,7 +236,11 @@ class Shell:
         self._commit.journal.append((self.journal_seq, data))
         if self.sockets is not None and self.sockets.topics:
             self._publish.append((event, data))
-        self.alerts.on_line(event, name, fields)
+        try:
+            self.alerts.on_line(event, name, fields)
+        except Exception as error:  # of ours: what is noted happens nevertheless
+            if event != "internal_error":
+                self.internal_error(f"alerts of {event}", error)
 
     def _note(self, effect: fx.Note) -> None:
         fields = effect.fields

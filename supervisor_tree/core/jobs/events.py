@@ -36,6 +36,8 @@ class Reconfigured(Struct, frozen=True):
     timetables: Mapping[str, Timetable]
     """By job, of those that have one (cron, `at`)."""
     max_runs: int
+    removed: frozenset[str] = frozenset()
+    """Not named any more because somebody removed them (`ctl remove`): what of them runs is cancelled."""
 
 
 # About a run.

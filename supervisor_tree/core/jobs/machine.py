@@ -110,7 +110,7 @@ def reconfigured(jobs: Jobs, event: ev.Reconfigured) -> None:
     named = {spec.name: spec for spec in event.jobs}
     for job in list(jobs.jobs.values()):
         if job.name not in named:
-            _leave(jobs, job)
+            _leave(jobs, job, cancel=job.name in event.removed)
     order: dict[str, Job] = {}
     for name, spec in named.items():
         known = jobs.jobs.pop(name) if name in jobs.jobs else None
@@ -124,14 +124,14 @@ def reconfigured(jobs: Jobs, event: ev.Reconfigured) -> None:
         jobs.stir(name)
 
 
-def _leave(jobs: Jobs, job: Job) -> None:
-    """It ends with what of it runs; what only waits ends now."""
+def _leave(jobs: Jobs, job: Job, *, cancel: bool) -> None:
+    """It ends with what of it runs; what only waits ends now, with ``cancel`` all of it."""
     job.state.leaving = True
     for manual in job.state.manual:
         wishes.answer(jobs, manual.request, job.name, "the job was removed")
     job.state.manual = []
-    for active in (job.active, job.rerun):
-        if active is not None and (active.run.phase in WAITING or active.run.phase is Phase.BACKOFF):
+    for active in (job.rerun, job.active):
+        if active is not None and (cancel or active.run.phase in WAITING or active.run.phase is Phase.BACKOFF):
             attempts.cancel(jobs, job, active, "cancelled", "the job was removed")
     jobs.save(job)
 

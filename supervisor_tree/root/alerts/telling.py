@@ -161,6 +161,8 @@ def _commands(item: Item, where: str, is_job: bool) -> list[str]:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = ", ".join(value)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 

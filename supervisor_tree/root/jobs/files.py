@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from errno import ENOSPC
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -38,14 +38,23 @@ def folder(state_dir: str, job: str) -> str:
     return os.path.join(state_dir, "jobs", job)
 
 
+class _Line(NamedTuple):
+    """A line that is not on the disk yet."""
+
+    number: int
+    data: bytes
+    done: Callable[[], None]
+
+
 class JobFiles:
     """Writes what it is given, one after the other."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._writer = Writer(shell, self._failing, self._mended)
-        self._ended: dict[str, list[tuple[bytes, Callable[[], None]]]] = {}
-        """By the folder of the job: lines for its `runs.jsonl`, in order, and who is told that they are there."""
+        self._ended: dict[str, list[_Line]] = {}
+        """By the folder of the job: lines for its `runs.jsonl`, in order."""
+        self._count = 0
         self._lines: dict[str, int] = {}
         """Lines of each `runs.jsonl`, as far as they were counted."""
 
@@ -54,21 +63,33 @@ class JobFiles:
         self._writer.put(path, lambda: partial(_replace, path, text()))
 
     def append(self, job: str, record: Record, done: Callable[[], None]) -> None:
-        """Have the record of an ended run added; ``done`` is called once it is on the disk."""
+        """Have the record of an ended run added; ``done`` is called once it need not be known any more: it is on the
+        disk, or the disk has taken nothing for so long that it would not stay there."""
         own = folder(self._shell.plan.state_dir, job)
-        self._ended.setdefault(own, []).append((msgspec.json.encode(record) + b"\n", done))
+        waiting = self._ended.setdefault(own, [])
+        self._count += 1
+        waiting.append(_Line(self._count, msgspec.json.encode(record) + b"\n", done))
+        if len(waiting) > _MOST:
+            waiting.pop(0).done()
 
         def prepare() -> Callable[[], int]:
-            return partial(self._append, own, [line for line, _ in self._ended[own]])
+            lines = list(self._ended[own])
 
-        self._writer.put(own, prepare, lambda count: self._appended(own, count))
+            def work() -> int:
+                self._append(own, [line.data for line in lines])
+                return lines[-1].number
 
-    def _appended(self, own: str, count: int) -> None:
-        waiting = self._ended.pop(own)
-        if waiting[count:]:
-            self._ended[own] = waiting[count:]
-        for _, done in waiting[:count]:
-            done()
+            return work
+
+        self._writer.put(own, prepare, lambda last: self._appended(own, last))
+
+    def _appended(self, own: str, last: int) -> None:
+        lines = self._ended.pop(own)
+        later = [line for line in lines if line.number > last]
+        if later:
+            self._ended[own] = later
+        for line in lines[: len(lines) - len(later)]:
+            line.done()
 
     async def finish(self, patience: float) -> None:
         """Wait so many seconds at most until all is written: the tree is over."""
@@ -83,7 +104,7 @@ class JobFiles:
 
     # In the thread
 
-    def _append(self, own: str, lines: list[bytes]) -> int:
+    def _append(self, own: str, lines: list[bytes]) -> None:
         os.makedirs(own, 0o700, exist_ok=True)
         path = os.path.join(own, "runs.jsonl")
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -108,7 +129,6 @@ class JobFiles:
             files.replace(path, b"".join(last))
             self._lines[path] = len(last)
             _remove_logs(own, last)
-        return len(lines)
 
 
 def _replace(path: str, data: bytes) -> None:

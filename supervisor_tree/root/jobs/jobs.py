@@ -109,15 +109,15 @@ class JobsShell:
         self.ends.resume()
         self.requests.resume()
 
-    def replan(self) -> None:
-        """The plan has changed."""
+    def replan(self, removed: Iterable[str] = ()) -> None:
+        """The plan has changed. ``removed``: whom somebody has taken out by name."""
         plan = self._shell.plan
         if self._machine is None and plan.jobs:
             # The tree has started long ago, without jobs: these are added to it, like any job after them.
             self._begin(planning.machine_without_jobs(plan))
         if self._machine is not None:
             specs, timetables = planning.specs(plan)
-            self.tell(ev.Reconfigured(specs, timetables, plan.tree.max_runs))
+            self.tell(ev.Reconfigured(specs, timetables, plan.tree.max_runs, frozenset(removed)))
         self.awake.look()
 
     def tell(self, event: ev.Event) -> None:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from supervisor_tree.root import last_output
+
 if TYPE_CHECKING:
     from supervisor_tree.logs.follow import Follower
     from supervisor_tree.logs.read import Cursor, Line
@@ -83,9 +85,7 @@ class Outputs:
         return watch
 
     def _files(self, name: str) -> dict[str, str | None]:
-        log = self._shell.spawning.log_file(name)
-        paths = {} if log is None else {log["path"]: None if log["stderr"] is None else "out", log["stderr"]: "err"}
-        return {path: stream for path, stream in paths.items() if path}
+        return last_output.streams(self._shell.spawning.log_file(name))
 
     def _begin(self, watch: Watch, files: dict[str, str | None]) -> None:
         watch.files = files

@@ -105,7 +105,7 @@ async def _reload_now(shell: Shell, operation: Operation) -> None:
             new = await _load(shell, [])
         else:
             # Committed before the file is written: should this root die, the next one writes the same.
-            operation.edit = {"whole": text}
+            operation.edit = {"whole": text, "names": operation.edit.get("names", [])}
             shell.operations.changed(operation)
             shell.flush()
             new = await _load(shell, [(_added_file(shell), text)])
@@ -149,7 +149,7 @@ def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
     shell.tell(ev.Reconfigured(operation.id, new.root, restart))
     shell.outputs.replan()
     shell.recovery.replan()
-    shell.jobs.replan()
+    shell.jobs.replan(operation.edit.get("names", ()))
     shell.readiness.replan()
     shell.beating.replan()
     if shell.heartbeats is not None:

@@ -141,6 +141,9 @@ def test_a_step_of_a_recovery_tells_with_what_it_knows(tree: MakeTree) -> None:
     assert raised["severity"] == "critical"
     assert raised["context"]["rule"] == "guardian"
     assert raised["context"]["matched"] == ["sip"]
+    assert any(
+        "matched  sip\n" in json.loads(line)["text"] for line in (t.dir / "events.jsonl").read_text().splitlines()
+    )
     assert raised["context"]["tail"] == ["SIP feed delay"]
     (file,) = (t.dir / "logs").glob("alpaca_sip_alert_*.txt")
     assert "SIP feed delay" in file.read_text()

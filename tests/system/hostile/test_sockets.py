@@ -303,7 +303,7 @@ def test_slow_and_silent_connections(besieged: Tree) -> None:
             connection.send(GREETING[: number % 12])
         began = time.monotonic()
         besieged.status()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1.5  # before they are hung up on
         process = psutil.Process(besieged.root_pid())
         # libzmq gives a handshake 2 s.
         eventually(lambda: process.num_fds() < 100, "they are hung up on", 10)

@@ -297,5 +297,7 @@ def test_a_second_run_by_hand_is_refused_in_words(tree: MakeTree) -> None:
     run = runs(t, "long")[0]["run"]
     assert t.ctl("run", "long", status=1) == ""
     assert t.ctl("run", "long", "--wait", status=125) == ""
+    for number in ("0", "-1", "x"):
+        t.ctl("runs", "-n", number, status=2)
     answer = json.loads(t.ctl("run", "long", "--json", status=1))
     assert (answer["run"], answer["state"]) == (run, "running")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.conftest import MakeTree
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, wait_gone
 from tests.system.jobs.looking import ended, job, lines, runs, status, wait_job, wait_lines, wait_runs
 
 
@@ -91,6 +91,21 @@ def test_jobs_are_added_and_removed_at_run_time(tree: MakeTree) -> None:
     eventually(lambda: t.status()["jobs"] == [], "no job is left")
     t.ctl("run", "tick", status=4)
     t.ctl("remove", "web", status=1)
+
+
+def test_what_runs_of_a_job_ends_when_it_is_removed(tree: MakeTree) -> None:
+    t = tree('[workers.web]\ncommand = "sleep 1000"\n')
+    (t.dir / "more.toml").write_text("""
+        [jobs.long]
+        stages = [{ name = "a", command = ["sh", "-c", "echo $$$$ > pid; exec sleep 1000"] }]
+        """)
+    t.ctl("add", "more.toml")
+    t.ctl("run", "long")
+    (pid,) = wait_lines(t, "pid", 1)
+    t.ctl("remove", "long")
+    wait_gone(int(pid))
+    (end,) = ended(t, "long", 1)
+    assert (end["run"]["state"], end["reason"]) == ("cancelled", "the job was removed")
 
 
 def test_the_first_jobs_of_a_tree_may_come_by_a_reload_and_that_is_no_start(tree: MakeTree) -> None:

@@ -46,7 +46,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of an environment that has nothing but the wheel and what it depends on."""
     folder = tmp_path_factory.mktemp("venv")
     call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)  # our own pip fills it, as in the Makefile
-    pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
     call(*pip, "install", "--quiet", "--no-compile", wheel, cwd=folder)
     return folder / "bin"
 

@@ -54,7 +54,7 @@ def test_a_root_that_tries_again_after_a_while(tree: MakeTree) -> None:
     t = tree(LOOP.format(on_give_up='"500ms"'))
     t.wait("bad", state="failed")
     (t.dir / "go").touch()
-    t.wait("bad", timeout=3)
+    t.wait("bad")
     assert t.child("good")["restarts"] == 0
 
 
@@ -207,4 +207,4 @@ def test_backoff_climbs(tree: MakeTree) -> None:
     assert delays[:4] == pytest.approx([0, 0.2, 0.6, 1.8])
     began = time.monotonic()
     t.ask("restart", names=["a"])
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4  # the next one would come after 5.4 s

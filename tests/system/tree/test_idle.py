@@ -40,4 +40,4 @@ def test_no_wakeups_but_the_ping(tree: MakeTree) -> None:
     assert after["logger"] == 0
     assert after["keeper"] <= 10
     assert after["root"] <= 8
-    assert sum(spent.values()) < 0.05
+    assert sum(spent.values()) < 0.15  # 0.02 s here; slower processors are given more

@@ -139,7 +139,7 @@ def test_backoff_goes_on_where_it_was(tree: MakeTree) -> None:
     t.wait_new_root(root)
     after = t.child("a")
     assert (after["state"], after["restarts"], after["incarnation"]) == ("backoff", 1, before["incarnation"])
-    assert abs(_seconds(after["next_attempt"]) - _seconds(before["next_attempt"])) < 0.05
+    assert abs(_seconds(after["next_attempt"]) - _seconds(before["next_attempt"])) < 0.5
     child = t.wait_until("a", restarts=2)
     assert 50 < _seconds(child["next_attempt"]) - time.time() <= 61  # the ladder is climbed, not begun anew
 
@@ -197,16 +197,16 @@ def test_a_half_done_stop_goes_on_with_its_deadline(tree: MakeTree) -> None:
     )
     t.wait("a")
     eventually(lambda: "up" in t.log("a"), "the trap is set")
-    began = time.monotonic()
     with t.follow("ctl", "stop", "a", "--json") as asked:
         t.wait("a", state="stopping")
         for _ in range(2):
             root = t.root_pid()
             t.kill(root)
             t.wait_new_root(root)
-        assert asked.process.wait(5) == 0
+        assert asked.process.wait(10) == 0
         answer = json.loads(asked.line())
-    assert 1.9 < time.monotonic() - began < 4.0
+    (began,), (over,) = t.events("asked_for"), t.events("stopped", "a")
+    assert 1.9 < _seconds(over["time"]) - _seconds(began["time"]) < 4.0
     assert answer["state"] == "done"
     a = t.child("a")
     assert (a["state"], a["last_exit"]["signal"]) == ("stopped", signal.SIGKILL)

@@ -61,7 +61,7 @@ def test_nothing_waits_for_a_slow_stop(tree: MakeTree) -> None:
         began = time.monotonic()
         t.status()
         took.append(time.monotonic() - began)
-    assert sorted(took)[5] < 0.1  # milliseconds; a loaded machine is given more
+    assert sorted(took)[5] < 1  # milliseconds; a loaded machine is given more, but not the time of the stop
     assert t.ask("restart", names=["other"])["state"] == "done"
     t.kill(t.pids()["other"])
     t.wait_until("other", state="running", restarts=1)

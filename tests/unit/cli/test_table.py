@@ -75,6 +75,11 @@ def test_numbers_are_flush_right(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "N   PID\na     7\nb  4242\n"
 
 
+def test_a_text_of_several_lines_stays_in_its_row(capsys: pytest.CaptureFixture[str]) -> None:
+    table.show(("NAME", "REASON"), [("a", "new\ndesign"), ("b", "")])
+    assert capsys.readouterr().out.splitlines() == ["NAME  REASON", "a     new design", "b"]
+
+
 def test_json_is_one_line_for_programs_and_indented_for_eyes(
     capsys: pytest.CaptureFixture[str], terminal: Callable[[], Terminal]
 ) -> None:

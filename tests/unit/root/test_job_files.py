@@ -53,3 +53,18 @@ def test_the_newest_runs_stay_with_their_logs(tmp_path: Path) -> None:
     assert logs == [*(f"{run}.log" for run in kept), "99999.log"]
     assert len(list(own.glob("*.idx"))) == files.KEPT
     assert (own / "last_run_status.json").exists()
+
+
+def test_a_disk_that_takes_nothing_for_long_costs_no_more_than_what_would_stay_on_it(tmp_path: Path) -> None:
+    written = _files(tmp_path)
+    cast("Any", written)._writer = SimpleNamespace(put=lambda *_: None)
+    done: list[int] = []
+    count = 2 * files.KEPT + 5
+    for number in range(count):
+        written.append("a", {"run": str(number)}, lambda number=number: done.append(number))  # type: ignore[misc]
+    own = files.folder(str(tmp_path), "a")
+    assert done == [0, 1, 2, 3, 4]  # their state is let go of
+    assert len(written._ended[own]) == 2 * files.KEPT
+    written._appended(own, count - 1)  # one more ended while these were written
+    assert done == list(range(count - 1))
+    assert len(written._ended[own]) == 1

@@ -63,9 +63,10 @@ def test_one_file_that_cant_be_written_keeps_no_other_from_its_turn(
         writer = shell.writer()
         there = tmp_path / "there"
         writer.put("bad", lambda: lambda: (there / "a").write_text("x"))
-        writer.put("good", lambda: lambda: (tmp_path / "b").write_text("x"))
-        while not (tmp_path / "b").exists():
-            await asyncio.sleep(0.01)
+        good = asyncio.Event()
+        writer.put("good", lambda: lambda: (tmp_path / "b").write_text("x"), lambda _: good.set())
+        await asyncio.wait_for(good.wait(), 5.0)
+        assert not there.exists()
         there.mkdir()
         await writer.finish(5.0)
         assert (there / "a").exists()

@@ -84,8 +84,8 @@ def test_hello_says_who_it_is(run: Run, router: Router) -> None:
 
 def test_beats_come_thrice_within_the_limit(run: Run, router: Router) -> None:
     run(IDLE, router).start("Idle")
-    welcomed(router, 0.6)
     began = time.monotonic()
+    welcomed(router, 0.6)
     beats = [router.until("beat") for _ in range(6)]
     assert time.monotonic() - began >= 0.8  # the first may be the one that answers the welcome
     assert [beat["seq"] for beat in beats] == list(range(beats[0]["seq"], beats[0]["seq"] + 6))
@@ -121,8 +121,8 @@ def test_ping_is_answered_by_a_beat_of_the_loop(run: Run, router: Router) -> Non
         router.hear()
     router.say(type="ping")
     router.until("beat")
-    router.say(type="command", id=5, name="block", args={"seconds": 0.5})
     began = time.monotonic()
+    router.say(type="command", id=5, name="block", args={"seconds": 0.5})
     router.say(type="ping")
     router.until("beat")
     assert time.monotonic() - began >= 0.4
