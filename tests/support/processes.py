@@ -30,6 +30,16 @@ def processes_with(variables: set[tuple[str, str]]) -> list[psutil.Process]:
     return found
 
 
+def commands(processes: list[psutil.Process], name: str) -> list[list[str]]:
+    """The command lines of those that run the program ``name``; who ends meanwhile is none of them."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name() == name:
+                found.append(process.cmdline())
+    return found
+
+
 def _environment(process: psutil.Process) -> list[bytes]:
     """As it was at exec; raises psutil.Error or OSError where it may not be read."""
     try:

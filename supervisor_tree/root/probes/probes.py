@@ -139,22 +139,28 @@ class Probes:
     def changed(self, paths: Iterable[str]) -> None:
         """These nodes are not what they were, or what is set for them is not."""
         for path in paths:
-            node = self._shell.tree.nodes.get(path)
-            name = self._shell.bare(path)
-            if (node is not None and node.is_supervisor) or (node is None and self._shell.directory.find(name)):
-                continue  # or it has moved to another place in the tree
-            settings = self._shell.spawning.settings(name)
-            if node is None or settings is None or node.state is not State.UP:
-                self._end(name, node)
-                continue
-            probes = settings.health if node.ready else settings.ready
-            known = self._watched.get(name)
-            if known is None:
-                if probes:
-                    self._begin(node, settings, probes)
-                continue
-            if known.incarnation != node.incarnation or known.ready is not node.ready or known.probes != probes:
+            try:
+                self._look_at(path)
+            except Exception as error:
+                # One worker's question that can't be made must not keep a new root from taking over the others.
+                self._shell.internal_error(f"probes of {path}", error)
+
+    def _look_at(self, path: str) -> None:
+        node = self._shell.tree.nodes.get(path)
+        name = self._shell.bare(path)
+        if (node is not None and node.is_supervisor) or (node is None and self._shell.directory.find(name)):
+            return  # or it has moved to another place in the tree
+        settings = self._shell.spawning.settings(name)
+        if node is None or settings is None or node.state is not State.UP:
+            self._end(name, node)
+            return
+        probes = settings.health if node.ready else settings.ready
+        known = self._watched.get(name)
+        if known is None:
+            if probes:
                 self._begin(node, settings, probes)
+        elif known.incarnation != node.incarnation or known.ready is not node.ready or known.probes != probes:
+            self._begin(node, settings, probes)
 
     def _end(self, name: str, node: Node | None) -> None:
         self._forget(name)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tests.conftest import MakeTree
+from tests.support.processes import commands
 from tests.support.tree import Tree
 from tests.support.waiting import eventually
 from tests.system.jobs.looking import lines, wait_job, wait_lines, wait_runs
@@ -21,7 +22,7 @@ JOB = """
 
 
 def _helpers(t: Tree) -> list[str]:
-    return [" ".join(p.cmdline()) for p in t.processes() if p.name() == "sleep" and "1000" in p.cmdline()]
+    return [" ".join(command) for command in commands(t.processes(), "sleep") if "1000" in command]
 
 
 def _with_helper(t: Tree, tmp_path: Path) -> None:

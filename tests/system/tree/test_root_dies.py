@@ -20,6 +20,7 @@ import pytest
 
 from tests.conftest import MakeTree
 from tests.support.asking import ask
+from tests.support.processes import commands
 from tests.support.tree import Tree
 from tests.support.waiting import eventually
 
@@ -346,7 +347,7 @@ def test_a_root_that_dies_while_it_starts_workers(tree: MakeTree) -> None:
     killed: set[int] = set()
 
     def first_commit() -> bool:
-        return any(child.name() == "sleep" for child in keeper.children())
+        return bool(commands(keeper.children(), "sleep"))
 
     eventually(first_commit, "the first worker is there")
     for pause in (0.0, 0.05, 0.15):
@@ -360,7 +361,7 @@ def test_a_root_that_dies_while_it_starts_workers(tree: MakeTree) -> None:
     t.wait(*(f"w{n}" for n in range(60)))
     assert killed
     assert {child["incarnation"] for child in t.children().values()} == {1}
-    assert len([process for process in t.processes() if process.name() == "sleep"]) == 60
+    assert len(commands(t.processes(), "sleep")) == 60
 
 
 LOADED = """
