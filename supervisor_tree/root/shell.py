@@ -326,6 +326,8 @@ class Shell:
             try:
                 self.keeper.commit(commit)
             except LinkClosed:  # not committed: nothing of it may happen, nobody is answered
+                if self.over:  # the keeper has taken its leave, and no root comes after us that could tell it
+                    self.lines.append(commit.journal)
                 self.on_keeper_gone()
                 return
             self.lines.append(commit.journal)
