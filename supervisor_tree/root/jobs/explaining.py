@@ -65,6 +65,8 @@ def _next(job: JobRecord, now: float) -> str:
         return f"`supervisor-tree ctl runs {job.name} -f` shows how it gets on"
     if job.state == "stopped":
         return f"nothing until `supervisor-tree ctl start {job.name}`"
+    if job.state == "held" and job.hold is None:
+        return "nothing until it is set and `supervisor-tree ctl reload` has read that"
     if job.state == "held":
         return f"nothing until `supervisor-tree ctl release {job.name}`"
     if job.state == "waiting":

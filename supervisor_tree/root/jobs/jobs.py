@@ -280,7 +280,7 @@ class JobsShell:
 
     def record(self, name: str) -> JobRecord | None:
         """How a job is, now."""
-        record = None if self._machine is None else self._machine.job(name, self._now())
+        record = self._seen(name)
         if record is not None:
             record.last = None if record.last is None else self._with_log(record.last)
             record.running = None if record.running is None else self._with_log(record.running)
@@ -300,8 +300,16 @@ class JobsShell:
 
     def state(self, name: str) -> str:
         """The word for how a job is; `gone` where there is none."""
-        record = None if self._machine is None else self._machine.job(name, self._now())
+        record = self._seen(name)
         return "gone" if record is None else record.state
+
+    def _seen(self, name: str) -> JobRecord | None:
+        """As the machine knows it, and held for want of a variable, which only the plan knows (configuration.md 5)."""
+        record = None if self._machine is None else self._machine.job(name, self._now())
+        lacking = self._shell.plan.held.get(name)
+        if record is not None and lacking is not None and record.state in ("scheduled", "waiting", "idle"):
+            record.state, record.reason = "held", lacking
+        return record
 
     def running(self) -> list[RunRecord]:
         """All runs that are under way or wait, also of jobs that the tree file names no more."""

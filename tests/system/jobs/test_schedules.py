@@ -93,6 +93,23 @@ def test_jobs_are_added_and_removed_at_run_time(tree: MakeTree) -> None:
     t.ctl("remove", "web", status=1)
 
 
+def test_a_job_for_which_a_variable_is_not_set_is_held_until_it_is(tree: MakeTree) -> None:
+    t = tree("""
+        [tree]
+        env_file = "?.env"
+        [jobs.post]
+        every = "100ms"
+        command = "sh -c 'echo ${SITE_OF_TEST} >> said'"
+        """)
+    seen = wait_job(t, "post", lambda j: j["state"] == "held", "it is held")
+    assert (seen["reason"], seen["hold"]) == ("env SITE_OF_TEST is not set", None)
+    assert "ctl reload" in t.ctl("why", "post")
+    (t.dir / ".env").write_text("SITE_OF_TEST=here\n")
+    t.ctl("reload")
+    assert wait_lines(t, "said", 1)[0] == "here"
+    assert job(t, "post")["state"] in ("scheduled", "running")
+
+
 def test_what_runs_of_a_job_ends_when_it_is_removed(tree: MakeTree) -> None:
     t = tree('[workers.web]\ncommand = "sleep 1000"\n')
     (t.dir / "more.toml").write_text("""
@@ -247,8 +264,7 @@ def test_a_run_waits_for_what_it_needs_and_says_so(tree: MakeTree) -> None:
     assert line["record"] == {"event_type": "HEARTBEAT", "job_name": "guarded_job"}
     # What can't be had holds a run as it would hold a worker.
     t.ctl("run", "secret")
-    waiting = wait_job(t, "secret", lambda j: j["state"] == "waiting" and j["reason"], "it waits")
-    assert "key.env" in waiting["reason"]
+    wait_job(t, "secret", lambda j: j["state"] == "waiting" and "key.env" in (j["reason"] or ""), "it waits")
     t.ctl("stop", "secret")
     (t.dir / "key.env").write_text("KEY=abc\n")
     t.ctl("run", "secret", "--wait")
