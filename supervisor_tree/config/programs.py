@@ -56,10 +56,39 @@ class Program(Struct, frozen=True, kw_only=True):
             del fields["python"]
         return fields
 
+    def spawn_stopped_inside(self) -> dict[str, Any]:
+        """The same, with a stop command that has the environment of the one that it stops, whatever comes to that:
+        name and incarnation included."""
+        fields = self.spawn()
+        command = self.stop["command"]
+        if command is not None:
+            fields["stop"] = {**self.stop, "command": {**command, "env": None}}
+        return fields
+
 
 def program(plan: Plan, name: str) -> Program:
     """What to run for a worker now: its files and commands are read at each start. Raises `Held` when it can't run."""
     settings = settings_now(plan, name)
+    log = log_fields(settings.log) if settings.log else {}
+    return program_of(plan, settings, settings.command, log=log, notify=listens(settings))
+
+
+def program_of(
+    plan: Plan,
+    settings: ProgramSettings,
+    command: tuple[str, ...] | None,
+    *,
+    log: dict[str, Any],
+    notify: bool,
+) -> Program:
+    """What to run for a worker, a job or a stage whose settings are final. Reads the files of its environment.
+
+    Args:
+        command: its program and arguments; None: a Python one.
+
+    Raises:
+        Held: it can't run as things are.
+    """
     cwd = settings.cwd or plan.dir
     tree = tree_environment(plan, cwd)
     env = environment(plan, settings, tree)
@@ -72,7 +101,7 @@ def program(plan: Plan, name: str) -> Program:
     if settings.stop_command is not None:
         stop["command"] = {"argv": absolute(settings.stop_command, cwd), "cwd": cwd, "env": env}
     return Program(
-        argv=() if settings.command is None else absolute(settings.command, cwd),
+        argv=() if command is None else absolute(command, cwd),
         cwd=cwd,
         env=env,
         inherit=settings.inherit_env,
@@ -83,9 +112,9 @@ def program(plan: Plan, name: str) -> Program:
         limits=settings.limits or None,
         stop=stop,
         sweep=settings.sweep,
-        notify=listens(settings),
-        log=log_fields(settings.log) if settings.log else {},
-        python=python_fields(plan, settings, tree) if settings.is_python else None,
+        notify=notify,
+        log=log,
+        python=_python(plan, settings, tree) if settings.is_python else None,
     )
 
 
@@ -93,7 +122,7 @@ _BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """What an interpreter runs to become a zygote: a file, for the package need not be importable there."""
 
 
-def python_fields(plan: Plan, settings: ProgramSettings, tree: dict[str, str | None]) -> dict[str, Any]:
+def _python(plan: Plan, settings: ProgramSettings, tree: dict[str, str | None]) -> dict[str, Any]:
     """A Python worker: the zygote it is forked from, and what it runs."""
     import hashlib
     import json

@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from supervisor_tree.config.environment import absolute, default_env, environment, tree_environment
+from supervisor_tree.config.environment import default_env
 from supervisor_tree.config.job_settings import JobSettings, Stage
 from supervisor_tree.config.plan import Plan
 from supervisor_tree.config.problems import Held
 from supervisor_tree.config.program_kinds import FromCommand, FromFile
-from supervisor_tree.config.programs import Program, grace, log_fields, python_fields
+from supervisor_tree.config.programs import log_fields, program_of
 from supervisor_tree.config.templates import argument
 from supervisor_tree.config.tree_kinds import LogSettings
 from supervisor_tree.config.variables import MARK, RUN_NAMES, finish
@@ -66,41 +66,15 @@ def run_program(
     if job.name in plan.held:
         raise Held(plan.held[job.name])
     settings = _finished(job if stage is None else _of_stage(job, stage), names)
-    cwd = settings.cwd or plan.dir
-    tree = tree_environment(plan, cwd)
-    env = environment(plan, settings, tree)
-    command = settings.command or ()
+    command = settings.command
     if args and settings.is_python:
         settings = replace(settings, args=settings.args | dict(_key_value(word) for word in args))
-    elif args:
+    elif args and command:
         # What follows the text of `sh -c` is $0, then the arguments.
         of_shell = len(command) == 3 and command[:2] == ("/bin/sh", "-c")
         command = (*command, *(("sh",) if of_shell else ()), *args)
-    stop: dict[str, Any] = {
-        "signal": settings.stop_signal,
-        "to": settings.stop_to,
-        "grace": grace(settings),
-        "command": None,
-    }
-    if settings.stop_command is not None:
-        # It runs with the environment of the run that it stops, name and incarnation included.
-        stop["command"] = {"argv": absolute(settings.stop_command, cwd), "cwd": cwd, "env": None}
-    return Program(
-        argv=absolute(command, cwd) if command else (),
-        cwd=cwd,
-        env=env,
-        inherit=settings.inherit_env,
-        user=settings.user,
-        group=settings.group,
-        umask=settings.umask,
-        nice=settings.nice,
-        limits=settings.limits or None,
-        stop=stop,
-        sweep=settings.sweep,
-        notify=False,
-        log=log_fields(run_log(plan, job, names)),
-        python=python_fields(plan, settings, tree) if settings.is_python else None,
-    ).spawn()
+    log = log_fields(run_log(plan, job, names))
+    return program_of(plan, settings, command or None, log=log, notify=False).spawn_stopped_inside()
 
 
 def _key_value(word: str) -> tuple[str, Any]:

@@ -157,17 +157,22 @@ _CRON: tuple[tuple[str, int, int, list[str]], ...] = (
 _MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
+def _expanded(words: str, value: Any, at: At, key: Key) -> str | Invalid:
+    """The text with its variables; anything but text is wrong: it must be ``words``."""
+    if not isinstance(value, str):
+        return at.wrong(f"must be {words}, not {shown(value)}", key)
+    return at.expand(value, key)
+
+
 class Cron:
     """Five fields, or a word such as ``@daily``."""
 
     words = 'a cron expression of five fields, as in "15 9 * * mon-fri", or "@daily" and the like'
 
     def read(self, value: Any, at: At, key: Key) -> str | Invalid:
-        text = at.expand(value, key) if isinstance(value, str) else value
+        text = _expanded(self.words, value, at, key)
         if isinstance(text, Invalid):
             return text
-        if not isinstance(text, str):
-            return at.wrong(f"must be {self.words}, not {shown(value)}", key)
         if text in _MACROS:
             return text
         parts = text.lower().split()
@@ -214,11 +219,9 @@ class Zone:
     words = 'a time zone, as in "America/New_York"'
 
     def read(self, value: Any, at: At, key: Key) -> str | Invalid:
-        text = at.expand(value, key) if isinstance(value, str) else value
+        text = _expanded(self.words, value, at, key)
         if isinstance(text, Invalid):
             return text
-        if not isinstance(text, str):
-            return at.wrong(f"must be {self.words}, not {shown(value)}", key)
         import zoneinfo
 
         try:
@@ -240,11 +243,9 @@ class Exchange:
     words = 'a calendar, as in "XNYS"'
 
     def read(self, value: Any, at: At, key: Key) -> str | Invalid:
-        text = at.expand(value, key) if isinstance(value, str) else value
+        text = _expanded(self.words, value, at, key)
         if isinstance(text, Invalid):
             return text
-        if not isinstance(text, str):
-            return at.wrong(f"must be {self.words}, not {shown(value)}", key)
         from supervisor_tree.config.problems import did_you_mean
         from supervisor_tree.config.schedules.calendars import names
 

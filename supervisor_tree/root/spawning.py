@@ -236,7 +236,7 @@ class Spawning:
 
     def _make(self, name: str) -> dict[str, Any]:
         shell = self._shell
-        program = config.program(shell.plan, name).spawn()
+        program = config.program(shell.plan, name).spawn_stopped_inside()
         program["env"] = {
             **program["env"],
             "SUPERVISOR_TREE_NAME": name,
@@ -244,10 +244,6 @@ class Spawning:
             "SUPERVISOR_TREE_ENDPOINT": rundir.endpoint(shell.run_dir, rundir.uid(program["user"])),
             **notified.environment(shell.plan.workers[self.settings_name(name)]),
         }
-        command = program["stop"]["command"]
-        if command is not None:
-            # It runs with the environment of the worker that it stops, name and incarnation included.
-            program["stop"] = {**program["stop"], "command": {**command, "env": None}}
         return program
 
     def _send(self, name: str, incarnation: int, program: dict[str, Any]) -> None:
