@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from supervisor_tree.api import tables
+from supervisor_tree.api.described import Described
 
 
-class Child:
+class Child(Described):
     """One worker. Exactly one of `run`, `command` and `use` says what it is.
 
     Every argument but `name` is the key of `[workers.NAME]` in the tree file, with the same meaning; the reference of
@@ -50,7 +51,7 @@ class Child:
         stop_to: who gets `stop_signal`; KILL is always to the group.
         sweep: False leaves daemons that it started on purpose.
         log: where its output goes.
-        recover: names of recovery rules.
+        recover: names of recovery rules, of `Supervisor`'s `recover`.
         memory_max: memory from which `on_limit` acts.
         cpu_max: cores from which `on_limit` acts.
         on_limit: what a passed limit leads to.
@@ -87,7 +88,7 @@ class Child:
         group: str | None = None,
         umask: str | int | None = None,
         nice: int | None = None,
-        limits: Mapping[str, tables.Limit | tuple[tables.Limit, tables.Limit]] | None = None,
+        limits: tables.Limits | None = None,
         needs: Mapping[str, tables.Level] | None = None,
         require: tables.Many[tables.Probe] | None = None,
         success: tables.Many[int | str] | None = None,
@@ -115,13 +116,4 @@ class Child:
         max_age: tables.Duration | None = None,
         watch: tables.Many[tables.Path] | None = None,
     ) -> None:
-        given = dict(locals())
-        self.name = name
-        self.options: dict[str, Any] = {
-            key: value for key, value in given.items() if key not in ("self", "name") and value is not None
-        }
-        """What was given, by key."""
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
-        return f"Child({self.name!r}{', ' if given else ''}{given})"
+        super().__init__(name, locals())

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from supervisor_tree.api.child import Child
+from supervisor_tree.api.described import Described
 from supervisor_tree.api.errors import ConfigError
+from supervisor_tree.api.job import Job, Stage
 from supervisor_tree.api.supervisor import Supervisor
 from supervisor_tree.core.spec import SupervisorSpec, WorkerSpec
 from supervisor_tree.workers import Worker
@@ -23,8 +25,14 @@ _OTP_SUPERVISOR = SupervisorSpec(name="")
 NO_BACKOFF = 0
 INSIDE = ("restart", "shutdown", "significant", "backoff", "enabled")
 """Keys of `[supervisors.NAME]` that `[tree]` does not have."""
-OUTSIDE = ("dir", "state_dir", "run_dir", "env_file", "make_dirs", "on_give_up", "keep_awake", "max_runs")
-"""Keys of `[tree]` that `[supervisors.NAME]` does not have."""
+BESIDE = ("recover", "activity", "retention", "checks", "alerts", "store", "logs", "defaults")
+"""Tables beside `[tree]` that are given as tables."""
+OUTSIDE = (
+    *("dir", "state_dir", "run_dir", "env_file", "make_dirs", "on_give_up", "keep_awake", "max_runs"),
+    "jobs",
+    *BESIDE,
+)
+"""What the outermost has, and `[supervisors.NAME]` has not."""
 
 
 class Tables:
@@ -38,13 +46,19 @@ class Tables:
         self._problems: list[str] = []
         self._workers: dict[str, dict[str, Any]] = {}
         self._supervisors: dict[str, dict[str, Any]] = {}
+        self._jobs: dict[str, dict[str, Any]] = {}
         self._code: dict[str, str] = {}
         self._seen: dict[str, object] = {}
         self.program = _program()
         self._dir = os.path.abspath(
             root.options.get("dir", os.path.dirname(self.program) if self.program else os.getcwd())
         )
+        self._beside = self._values("Supervisor", {key: root.options[key] for key in BESIDE if key in root.options})
+        defaults = self._beside.get("defaults")
+        self._defaults: dict[str, Any] = defaults if isinstance(defaults, dict) else {}
         self._tree = self._root(root)
+        for job in root.options.get("jobs", ()):
+            self._add_job(job)
         if self._problems:
             raise ConfigError(self._problems)
 
@@ -59,6 +73,8 @@ class Tables:
             "tree": self._tree,
             "supervisors": self._supervisors,
             "workers": self._workers,
+            "jobs": self._jobs,
+            **self._beside,
         }
 
     def _wrong(self, whom: str, key: str, message: str) -> None:
@@ -69,13 +85,14 @@ class Tables:
         for key in INSIDE:
             if key in root.options:
                 self._wrong("Supervisor", key, "is for a supervisor inside the tree, not for the tree itself")
+        own = {key: value for key, value in root.options.items() if key not in ("dir", "jobs", *BESIDE)}
         table = {
             "dir": self._dir,
             "state_dir": ".supervisor-tree",
             "intensity": _OTP_SUPERVISOR.intensity,
             "period": _OTP_SUPERVISOR.period,
             "on_give_up": _OTP_SUPERVISOR.on_give_up,
-            **self._values("Supervisor", {key: value for key, value in root.options.items() if key != "dir"}),
+            **self._values("Supervisor", own),
             "children": self._children("Supervisor", root),
         }
         return table if root.name is None else {"name": root.name, **table}
@@ -106,20 +123,47 @@ class Tables:
         for key in OUTSIDE:
             if key in supervisor.options:
                 self._wrong(whom, key, "is for the whole tree: give it to the outermost Supervisor")
+        own = {key: value for key, value in supervisor.options.items() if key not in OUTSIDE}
         return {
             "intensity": _OTP_SUPERVISOR.intensity,
             "period": _OTP_SUPERVISOR.period,
             "backoff": NO_BACKOFF,
-            **self._values(whom, supervisor.options),
+            **self._values(whom, own),
             "children": self._children(whom, supervisor),
         }
 
     def _worker(self, child: Child) -> dict[str, Any]:
-        options = dict(child.options)
-        target = options.get("run")
-        if target is not None and not isinstance(target, str):
-            options["run"] = self._target(child, target)
-        return {"shutdown": _OTP_WORKER.shutdown, "backoff": NO_BACKOFF, **self._values(told(child), options)}
+        options = self._program(told(child), child.name, child.options, self._defaults)
+        otp = {"shutdown": _OTP_WORKER.shutdown, "backoff": NO_BACKOFF}
+        return {
+            **{key: value for key, value in otp.items() if key not in self._defaults},
+            **self._values(told(child), options),
+        }
+
+    def _add_job(self, job: object) -> None:
+        name: object = getattr(job, "name", None)
+        if not isinstance(job, Job) or not isinstance(name, str):
+            self._wrong("Supervisor", "jobs", f"must be Job, each with a name, not {job!r}")
+        elif job.name in self._seen:
+            self._wrong(told(job), "", "is there twice: names are unique in a tree")
+        else:
+            self._seen[job.name] = job
+            self._jobs[job.name] = self._job(job)
+
+    def _job(self, job: Job) -> dict[str, Any]:
+        options = self._program(told(job), job.name, job.options, self._defaults)
+        stages = options.pop("stages", None)
+        table = self._values(told(job), options)
+        return table if stages is None else {**table, "stages": [self._stage(job, stage) for stage in stages]}
+
+    def _stage(self, job: Job, stage: object) -> dict[str, Any]:
+        if not isinstance(stage, Stage):
+            self._wrong(told(job), "stages", f"must be Stage, not {stage!r}")
+            return {}
+        whom = told(job, stage)
+        around = {**self._defaults, **job.options}
+        options = self._program(whom, f"{job.name}:{stage.name}", stage.options, around)
+        return self._values(whom, {"name": stage.name, **options})
 
     def _values(self, whom: str, options: Mapping[str, Any]) -> dict[str, Any]:
         values = {}
@@ -133,41 +177,54 @@ class Tables:
 
     # -- what is run ----------------------------------------------------------------------------
 
-    def _target(self, child: Child, target: Callable[..., object]) -> str:
+    def _program(self, whom: str, key: str, options: Mapping[str, Any], around: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with a `run` that can be written down.
+
+        Args:
+            key: under which the root finds what goes by value.
+            around: what holds where the options say nothing.
+        """
+        target = options.get("run")
+        if target is None or isinstance(target, str):
+            return dict(options)
+        return {**options, "run": self._target(whom, key, target, {**around, **options})}
+
+    def _target(self, whom: str, key: str, target: Callable[..., object], options: Mapping[str, Any]) -> str:
         """``module:attribute``; of what goes by value, a name to show."""
         from supervisor_tree.api import packing
 
         shown = packing.shown(target)
         one: object = target
         if not callable(one) or (isinstance(one, type) and not issubclass(one, Worker)):
-            self._wrong(told(child), "run", f'must be a function, a Worker class or "module:attribute", not {target!r}')
+            self._wrong(whom, "run", f'must be a function, a Worker class or "module:attribute", not {target!r}')
             return shown
-        known = [*self._known(child)]
+        known = [*self._known(options.get("cwd", "."))]
         try:
-            if "python" in child.options:
+            if "python" in options:
                 return packing.by_name(target)
             name = packing.importable(target, known)
             if name is None:
-                self._code[child.name] = packing.pack(target, known)
+                self._code[key] = packing.pack(target, known)
         except packing.CannotSend as error:
-            self._wrong(told(child), "run", str(error))
+            self._wrong(whom, "run", str(error))
             return shown
         return name or shown
 
-    def _known(self, child: Child) -> Iterator[str]:
+    def _known(self, cwd: str | os.PathLike[str]) -> Iterator[str]:
         """The folders that a worker imports from by itself."""
         yield self._dir
-        yield os.path.abspath(os.path.join(self._dir, child.options.get("cwd", ".")))
+        yield os.path.abspath(os.path.join(self._dir, cwd))
         for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep):
             if folder:
                 yield os.path.abspath(folder)
         yield from {*sysconfig.get_paths().values()}
 
 
-def told(one: Child | Supervisor) -> str:
-    """Whom a message is about."""
-    kind = type(one).__name__
-    return f"{kind} '{one.name}'" if one.name is not None else kind
+def told(*which: Described | Supervisor) -> str:
+    """Whom a message is about: of a stage, its job before it."""
+    return ", ".join(
+        f"{type(one).__name__} '{one.name}'" if one.name is not None else type(one).__name__ for one in which
+    )
 
 
 def _program() -> str | None:

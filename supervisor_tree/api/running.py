@@ -24,8 +24,8 @@ from supervisor_tree.api.errors import ConfigError
 from supervisor_tree.api.supervisor import Supervisor
 from supervisor_tree.cli import target
 from supervisor_tree.cli.start import module
-from supervisor_tree.config.problems import Problem, dotted
-from supervisor_tree.root import files
+from supervisor_tree.config.problems import Path, Problem, dotted
+from supervisor_tree.system import disk
 
 
 def run(root: Supervisor, *, logs: bool) -> int:
@@ -76,7 +76,7 @@ def _written(root: Supervisor, tables: Tables) -> str:
         # Of a tree that runs, it is the description: `start` refuses to run a second.
         try:
             os.makedirs(plan.state_dir, 0o700, exist_ok=True)
-            files.replace(file, text.encode())
+            disk.replace(file, text.encode())
         except OSError as error:
             raise ConfigError([f"Supervisor: state_dir: can't write {file}: {error.strerror}"]) from None
     return file
@@ -90,26 +90,36 @@ def _runs(state_dir: str) -> bool:
 def _said(problems: list[Problem], root: Supervisor) -> list[str]:
     """Problems of the tables, told of the objects that they were made of, in the order of those."""
     prefixes = {"tree": (0, "Supervisor")}
-    for number, one in enumerate(_inside(root), 1):
-        prefixes[dotted(("workers" if isinstance(one, Child) else "supervisors", str(one.name)))] = number, told(one)
+    for number, (path, whom) in enumerate(_inside(root), 1):
+        prefixes[dotted(path)] = number, whom
     said = []
     for problem in problems:
         number, whom, key = 0, "Supervisor", problem.key
+        # What is inside another comes after it.
         for prefix, (index, name) in prefixes.items():
             rest = problem.key.removeprefix(prefix)
-            if rest != problem.key and rest[:1] in ("", "."):
-                number, whom, key = index, name, rest[1:]
+            if rest != problem.key and rest[:1] in ("", ".", "["):
+                number, whom, key = index, name, rest.removeprefix(".")
         line = ": ".join(part for part in (whom, key, problem.message) if part)
         # What was added at run time, with `ctl add`, is in a file.
         said.append((number, str(problem) if problem.file.endswith(".toml") else line))
     return [line for _, line in sorted(said, key=lambda one: one[0])]
 
 
-def _inside(supervisor: Supervisor) -> Iterator[Child | Supervisor]:
+def _inside(root: Supervisor) -> Iterator[tuple[Path, str]]:
+    """The place of each object's table, and whom it is told of, as; each after what it is in."""
+    yield from _children(root)
+    for job in root.options.get("jobs", ()):
+        yield ("jobs", job.name), told(job)
+        for number, stage in enumerate(job.options.get("stages", ())):
+            yield ("jobs", job.name, "stages", number), told(job, stage)
+
+
+def _children(supervisor: Supervisor) -> Iterator[tuple[Path, str]]:
     for child in supervisor.children:
-        yield child
+        yield ("workers" if isinstance(child, Child) else "supervisors", str(child.name)), told(child)
         if isinstance(child, Supervisor):
-            yield from _inside(child)
+            yield from _children(child)
 
 
 class _Forwarded:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from supervisor_tree.api import tables
 from supervisor_tree.api.child import Child
+from supervisor_tree.api.job import Job
 
 
 class Supervisor:
     """Children in the order of their start, and what becomes of them when one ends.
 
     The outermost is the tree and its root; what is inside needs a `name`. Every argument but `children` is the key of
-    `[tree]` or `[supervisors.NAME]` in the tree file, with the same meaning; the reference of the tree file says more
-    of each. What is left out, or None, has its default there, but for OTP's own: it gives up (and the tree ends with
-    status 1) above one restart in 5 s, there is no `backoff`, and a child whose first start fails fails it.
+    `[tree]` or `[supervisors.NAME]` in the tree file, or from `jobs` on a table beside them, with the same meaning; the
+    reference of the tree file says more of each. What is left out, or None, has its default there, but for OTP's own:
+    it gives up (and the tree ends with status 1) above one restart in 5 s, there is no `backoff`, and a child whose
+    first start fails fails it.
 
     Args:
-        children: `Child` and `Supervisor`, in the order of their start. Of `simple_one_for_one`: the one template.
+        children: `Child` and `Supervisor`, in the order of their start; none where there are only jobs. Of
+            `simple_one_for_one`: the one template.
         name: of a supervisor inside: what it is called, once in the whole tree. Of the tree: default is the name of its
             `dir`.
         strategy: who else is restarted when one child must be.
@@ -39,11 +42,20 @@ class Supervisor:
         on_give_up: end with status 1 (the default), hold what fails, or hold and try once after a duration.
         keep_awake: keep the machine awake while the tree runs.
         max_runs: runs of jobs at once.
+        jobs: `Job`, what is run on a schedule or by hand.
+        recover: by name, the recovery rules that `recover` of `Child` and `Job` tell by it: `[recover.NAME]`.
+        activity: by name, what must show useful work: `[activity.NAME]`.
+        retention: by name, which files are removed when they are old: `[retention.NAME]`.
+        checks: by name, what `doctor` asks: `[checks.NAME]`.
+        alerts: who is told of trouble: `[alerts]`.
+        store: the journal and its SQL view: `[store]`.
+        logs: defaults of every `log`: `[logs]`.
+        defaults: what each `Child` and `Job` has that does not say otherwise: `[defaults]`.
     """
 
     def __init__(
         self,
-        children: Sequence[Child | Supervisor],
+        children: Sequence[Child | Supervisor] = (),
         *,
         name: str | None = None,
         strategy: tables.Strategy | None = None,
@@ -63,7 +75,17 @@ class Supervisor:
         on_give_up: Literal["exit", "hold"] | tables.Duration | None = None,
         keep_awake: bool | None = None,
         max_runs: int | None = None,
+        jobs: Sequence[Job] | None = None,
+        recover: Mapping[str, tables.Recover] | None = None,
+        activity: Mapping[str, tables.Activity] | None = None,
+        retention: Mapping[str, tables.Retention] | None = None,
+        checks: Mapping[str, tables.Probe] | None = None,
+        alerts: tables.Alerts | None = None,
+        store: tables.Store | None = None,
+        logs: tables.Logs | None = None,
+        defaults: tables.Defaults | None = None,
     ) -> None:
+        jobs = None if jobs is None else list(jobs)
         given = dict(locals())
         self.children = tuple(children)
         self.name = name

@@ -97,7 +97,8 @@ class Plan(Struct, kw_only=True, omit_defaults=True):
     program: str | None = None
     """The Python program that describes this tree; None: a tree file does."""
     code: dict[str, str] = {}
-    """Name of a worker's table → what it runs, pickled by dill, base64: where its program told no module to import."""
+    """Name of the table of a worker or job, or ``JOB:STAGE`` → what it runs, pickled by dill, base64: where its program
+    told no module to import."""
     warnings: list[Problem] = []
     """What is no error and yet worth a word, in order of file and line."""
     not_yet: list[Problem] = []

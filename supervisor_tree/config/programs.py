@@ -70,7 +70,8 @@ def program(plan: Plan, name: str) -> Program:
     """What to run for a worker now: its files and commands are read at each start. Raises `Held` when it can't run."""
     settings = settings_now(plan, name)
     log = log_fields(settings.log) if settings.log else {}
-    return program_of(plan, settings, settings.command, log=log, notify=listens(settings))
+    code = plan.code.get(settings.name.partition("@")[0])
+    return program_of(plan, settings, settings.command, log=log, notify=listens(settings), code=code)
 
 
 def program_of(
@@ -80,11 +81,13 @@ def program_of(
     *,
     log: dict[str, Any],
     notify: bool,
+    code: str | None,
 ) -> Program:
     """What to run for a worker, a job or a stage whose settings are final. Reads the files of its environment.
 
     Args:
         command: its program and arguments; None: a Python one.
+        code: what of `Plan.code` is its own.
 
     Raises:
         Held: it can't run as things are.
@@ -114,7 +117,7 @@ def program_of(
         sweep=settings.sweep,
         notify=notify,
         log=log,
-        python=_python(plan, settings, tree) if settings.is_python else None,
+        python=_python(plan, settings, tree, code) if settings.is_python else None,
     )
 
 
@@ -122,12 +125,11 @@ _BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """What an interpreter runs to become a zygote: a file, for the package need not be importable there."""
 
 
-def _python(plan: Plan, settings: ProgramSettings, tree: dict[str, str | None]) -> dict[str, Any]:
+def _python(plan: Plan, settings: ProgramSettings, tree: dict[str, str | None], code: str | None) -> dict[str, Any]:
     """A Python worker: the zygote it is forked from, and what it runs."""
     import hashlib
     import json
 
-    code = plan.code.get(settings.name.partition("@")[0])
     user = None if settings.user is None else known_user(settings.user)
     as_another = user is not None or settings.group is not None
     target = settings.run if code is None else None

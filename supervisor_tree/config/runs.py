@@ -74,7 +74,9 @@ def run_program(
         of_shell = len(command) == 3 and command[:2] == ("/bin/sh", "-c")
         command = (*command, *(("sh",) if of_shell else ()), *args)
     log = log_fields(run_log(plan, job, names))
-    return program_of(plan, settings, command or None, log=log, notify=False).spawn_stopped_inside()
+    table = job.name.partition("@")[0]
+    code = plan.code.get(table if stage is None else f"{table}:{stage.name}")
+    return program_of(plan, settings, command or None, log=log, notify=False, code=code).spawn_stopped_inside()
 
 
 def _key_value(word: str) -> tuple[str, Any]:

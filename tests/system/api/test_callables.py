@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.system.api.conftest import MakeProgram, Program
 
 EVERYTHING = """
@@ -237,7 +237,7 @@ def test_exec_runs_a_worker_beside_the_one_that_runs(program: MakeProgram) -> No
     with tree.follow("exec", "w") as running:
         assert running.line() == "worked 42"
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(10) == 21
+        assert running.process.wait(PATIENCE) == 21
     assert tree.cli("exec", "w", "--", "sh", "-c", "echo $MINE $PWD").split() == ["1", "/tmp"]
     assert tree.cli("exec", "once", status=4) == "worked 8\n"
     assert tree.pids()["w"] == pid

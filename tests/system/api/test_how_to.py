@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from supervisor_tree import Job, Supervisor
+from supervisor_tree.api.describing import Tables
 from tests.support.tree import REPOSITORY
 from tests.support.waiting import eventually
-from tests.system.api.conftest import MakeProgram
+from tests.system.api.conftest import MakeProgram, Program
+from tests.system.jobs.looking import lines, wait_runs
 
 PAGE = (REPOSITORY / "docs" / "how-to" / "python-api.md").read_text()
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-SHOP, STRATEGIES, FEEDS, ENDING = PROGRAMS
+SHOP, STRATEGIES, BOT, TYPED, FEEDS, ENDING = PROGRAMS
 
 
 def test_a_function_and_a_command(program: MakeProgram) -> None:
@@ -33,6 +38,69 @@ def test_classes_and_closures_of_the_program(program: MakeProgram, guarded: bool
     tree.kill(tree.pids()["fast"])
     tree.wait_until("slow", pid=lambda now: now not in (None, pid))
     assert tree.stop() == 0
+
+
+@pytest.fixture
+def bot(program: MakeProgram) -> Program:
+    # At times that no test runs at: its runs are asked for.
+    tree = program(re.sub(r'schedule="\S+ \S+ [^"]*"', 'schedule="0 0 29 2 *"', BOT))
+    tree.wait("feed")
+    return tree
+
+
+def test_a_job_every_second_and_a_pipeline(bot: Program) -> None:
+    wait_runs(bot, "pulse", 2, state="succeeded", cause="schedule")
+    bot.ctl("run", "nightly", "--wait")
+    (nightly,) = wait_runs(bot, "nightly", 1, state="succeeded")
+    assert [(stage["name"], stage["state"]) for stage in nightly["stages"]] == [
+        ("export", "succeeded"),
+        ("train", "succeeded"),
+        ("report", "succeeded"),
+    ]
+    assert Path(nightly["log"]).read_text().splitlines() == [
+        "exported 1000 rows",
+        "trained 1w",
+        "trained 1m",
+        f"written by {nightly['run']}",
+    ]
+    assert bot.stop() == 0
+
+
+def test_a_rule_on_a_job(bot: Program) -> None:
+    before = bot.child("feed")["incarnation"]
+    lock = bot.dir / "state" / "feed.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    # The first status stands, whatever was mended.
+    bot.ctl("run", "check", "--wait", status=2)
+    (again,) = wait_runs(bot, "check", 1, state="succeeded")
+    assert again["cause"] == "rerun"
+    eventually(lambda: bot.events("recovery_ended", "check"), "the recovery ends")
+    assert not lock.exists()
+    bot.wait_until("feed", incarnation=before + 1, state="running", restarts=0)
+    eventually(
+        lambda: any("UNHEALTHY: the feed is locked" in line for line in lines(bot, "logs/unlock.log")),
+        "the rule's log has the lines of the failed run",
+    )
+    assert bot.stop() == 0
+
+
+def test_a_rule_on_a_worker_and_an_alert(bot: Program) -> None:
+    before = bot.child("feed")["incarnation"]
+    (bot.dir / "unplugged").touch()
+    bot.wait_until("feed", incarnation=before + 1, state="running", restarts=0)
+
+    # One line for each delivery; other alerts of the same second, if any, are in it, too.
+    eventually(lambda: any("connection_error: no quotes" in line for line in lines(bot, "alerts.jsonl")), "an alert")
+    eventually(lambda: [*(bot.dir / "alerts").glob("feed_*.txt")], "the alert's file")
+    assert bot.stop() == 0
+
+
+def test_a_table_apart_from_its_use() -> None:
+    names: dict[str, Any] = {}
+    exec(TYPED, names)  # noqa: S102 - as a program that has it
+    root = Supervisor([], jobs=[Job("check", command="x", recover="unlock")], recover={"unlock": names["unlock"]})
+    assert Tables(root).data()["recover"] == {"unlock": names["unlock"]}
 
 
 def test_a_template(program: MakeProgram) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from supervisor_tree import Child, ConfigError, Supervisor
+from supervisor_tree import Child, ConfigError, Job, Stage, Supervisor
 
 
 def refused(tmp_path: Path, *children: Any, **options: Any) -> list[str]:
@@ -74,6 +74,64 @@ def test_what_can_not_even_be_written_down(tmp_path: Path) -> None:
         "Supervisor 's': state_dir: is for the whole tree: give it to the outermost Supervisor",
         "Supervisor 's': its children must be Child or Supervisor, not 'e'",
         "Supervisor: its children must be Child or Supervisor, not 'f'",
+    ]
+
+
+def test_jobs_stages_and_tables_are_told_of_by_their_places(tmp_path: Path) -> None:
+    assert refused(
+        tmp_path,
+        Child("web", command="x", recover="heel", shutdown="3"),
+        jobs=[
+            Job("nightly", schedule="61 * * * *", every="1h", stages=[Stage("a", command="x"), Stage("b", retries=-1)]),
+            Job("backup", every="soon", stages=[Stage("a", command="x", timeout="1d 2h")]),
+            Job("twice", stages=[Stage("a", command="x"), Stage("a", command="y")]),
+            Job("none"),
+        ],
+        recover={"heal": {"steps": [{"restart": "wbe"}, {"alert": "loud", "if": "net"}]}},
+        alerts={"comand": "x", "level": "error"},
+        retention={"models": {"files": "*.bin"}},
+    ) == [
+        'Supervisor: alerts.comand: unknown key (did you mean "command"?)',
+        'Supervisor: recover.heal.steps[1].alert: must be "info" | "warning" | "error" | "critical", not "loud"',
+        "Supervisor: retention.models: would remove every file that matches: write `max_age`, or how many to `keep`",
+        "Child 'web': recover: there is no [recover.heel] (did you mean \"heal\"?)",
+        "Child 'web': shutdown: \"3\" is no duration: it has no unit; write 3 without quotes, or a unit (ms s m h d w)",
+        "Job 'nightly': has `schedule` and `every`: write at most one of schedule, every, at",
+        "Job 'nightly': schedule: \"61\" is no minute (0 to 59)",
+        "Job 'nightly', Stage 'b': names no program: write exactly one of command, run, use",
+        "Job 'nightly', Stage 'b': retries: must be a whole number from 0 to 1000, not -1",
+        'Job \'backup\': every: "soon" is no duration: write a number and a unit (ms s m h d w), as in "10s"',
+        "Job 'backup', Stage 'a': timeout: \"1d 2h\" is no duration: write a number and a unit (ms s m h d w), as in \"10s\"",
+        "Job 'twice', Stage 'a': name: stage \"a\" is there twice",
+        "Job 'none': names no program: write exactly one of command, run, use",
+    ]
+
+
+def test_jobs_that_can_not_even_be_written_down(tmp_path: Path) -> None:
+    assert refused(
+        tmp_path,
+        Child("a", command="x"),
+        Supervisor([], name="s", jobs=[], alerts={}),
+        jobs=[
+            Job("a", command="x"),
+            Job("b", run=3),  # type: ignore[arg-type]
+            Job("c", stages=[Stage("d", run=lambda: 0, python="/usr/bin/python3"), Child("e")]),  # type: ignore[list-item]
+            Job("f", python="/usr/bin/python3", stages=[Stage("g", run=lambda: 0)]),
+            Child("h"),
+            Job(None, command="x"),  # type: ignore[arg-type]
+        ],
+        store={"max_age": complex(1, 2)},
+    ) == [
+        "Supervisor: store: can't be written down: (1+2j) is neither text, number, list nor table",
+        "Supervisor 's': jobs: is for the whole tree: give it to the outermost Supervisor",
+        "Supervisor 's': alerts: is for the whole tree: give it to the outermost Supervisor",
+        "Job 'a': is there twice: names are unique in a tree",
+        "Job 'b': run: must be a function, a Worker class or \"module:attribute\", not 3",
+        "Job 'c', Stage 'd': run: another interpreter (`python`) can only be told a name: write run=\"module:attribute\"",
+        "Job 'c': stages: must be Stage, not Child('e')",
+        "Job 'f', Stage 'g': run: another interpreter (`python`) can only be told a name: write run=\"module:attribute\"",
+        "Supervisor: jobs: must be Job, each with a name, not Child('h')",
+        "Supervisor: jobs: must be Job, each with a name, not Job(None, command='x')",
     ]
 
 
