@@ -10,7 +10,7 @@ import msgspec
 
 from supervisor_tree.core.recovery.progress import Past
 from supervisor_tree.core.recovery.rules import Rule
-from supervisor_tree.root import files
+from supervisor_tree.system import disk
 
 
 class Pasts:
@@ -50,6 +50,6 @@ class Pasts:
     def _write(self, pasts: dict[str, Past]) -> None:
         try:
             os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
-            files.replace(self._file, msgspec.json.encode(pasts))
+            disk.replace(self._file, msgspec.json.encode(pasts), forced=True)
         except OSError as error:
             print(f"supervisor-tree: {self._file}: {error.strerror}: nobody counts recoveries", file=sys.stderr)

@@ -1,39 +1,21 @@
-"""Small files that the root keeps for readers outside: `run.json`, `logs.json`. Replaced whole, never torn."""
+"""Small files that the root keeps: `run.json` and `logs.json` for readers outside. Replaced whole, never torn."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.root.clocks import rfc3339, stamp
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.system.disk import replace
 
 if TYPE_CHECKING:
     from supervisor_tree.config import Plan
     from supervisor_tree.root.shell import Shell
-
-
-def replace(path: str | Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file so that a reader sees the old or the new one, whole.
-
-    Raises:
-        OSError: the disk is full, or not ours.
-    """
-    folder = os.path.dirname(path)
-    fd, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), mode)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def put_aside(path: str) -> str:

@@ -27,6 +27,7 @@ from supervisor_tree.root import words as wording
 from supervisor_tree.root.aside import Aside, TooLate
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.last_output import last_lines
+from supervisor_tree.system import disk
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -241,7 +242,7 @@ def store(folder: Path, name: str, kind: str, data: bytes) -> str:
     while path.exists():
         number += 1
         path = folder / f"{stamp}-{name}-{kind}.{number}.txt"
-    files.replace(path, data)
+    disk.replace(path, data)
     _retain(folder)
     return str(path)
 

@@ -1,8 +1,8 @@
 """Small files in the state directory that carry what the root knows from one life of the tree to the next.
 
 While the tree lives the keeper holds the same as state, and that is the truth; the files are written by a thread,
-each whole or not at all. A disk that takes nothing is said once and tried again; a file that can't be read is put
-aside (`NAME.corrupt-TIME`), said, and what it held is unknown from then on.
+each whole or not at all, and forced to the disk. A disk that takes nothing is said once and tried again; a file that
+can't be read is put aside (`NAME.corrupt-TIME`), said, and what it held is unknown from then on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from supervisor_tree.root import files
 from supervisor_tree.root.writing import Writer
+from supervisor_tree.system import disk
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -38,13 +41,16 @@ class KeptFiles:
     def names(self) -> list[str]:
         """The JSON files that are there. Reads the disk: when a tree starts, or in a thread."""
         try:
-            return sorted(name for name in os.listdir(self.folder) if name.endswith(".json") and name[0] != ".")
+            there = os.listdir(self.folder)
         except OSError:
             return []
+        names = {name.removesuffix(disk.COMING) for name in there if name[0] != "."}
+        return sorted(name for name in names if name.endswith(".json"))
 
     def read(self, name: str, decode: Callable[[bytes], T]) -> T | None:
         """What a file holds; None: there is none, or it was put aside. Reads the disk: when a tree starts."""
         path = os.path.join(self.folder, name)
+        disk.settle(path, msgspec.json.decode)
         try:
             with open(path, "rb") as file:
                 return decode(file.read())
@@ -74,8 +80,10 @@ class KeptFiles:
 def _put(folder: str, name: str, data: bytes | None) -> None:
     path = os.path.join(folder, name)
     if data is None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        for each in (f"{path}{disk.COMING}", path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(each)
+                disk.force_folder(folder)
         return
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    files.replace(path, data)
+    disk.keep(path, data)

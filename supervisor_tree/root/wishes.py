@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.core import view
 from supervisor_tree.core.events import By, WishWord
-from supervisor_tree.root import files
 from supervisor_tree.root.errors import RootError
 from supervisor_tree.root.writing import Writer
+from supervisor_tree.system import disk
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -38,6 +38,7 @@ def load(state_dir: str) -> Wishes:
         RootError: the file is there and unreadable. To guess would start what somebody stopped.
     """
     path = _path(state_dir)
+    disk.settle(path, json.loads)
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
@@ -93,7 +94,7 @@ class WishesFile:
             if by != NOT_YET
         }
         text = json.dumps(data, indent=1).encode() + b"\n"
-        return lambda: files.replace(_path(shell.plan.state_dir), text)
+        return lambda: disk.keep(_path(shell.plan.state_dir), text)
 
     def _failing(self, error: OSError) -> None:
         self._shell.note("wishes_not_written", None, error=error.strerror or str(error))

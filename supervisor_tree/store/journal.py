@@ -3,6 +3,7 @@
 `state_dir/journal/NNNNNNNN.jsonl`, a new segment at each `SEGMENT` bytes, named by the first sequence
 number in it. Lines are written by a thread of their own behind a bounded queue: a stalled or full
 disk never stops supervision; what did not fit is counted and said in the journal when writing goes on.
+What is written is forced to the disk, by the same thread, within `FORCE` seconds.
 A torn last line (power cut, kill) is cut off and kept aside when the journal is opened; whatever else is damaged is
 passed over by those who read (`lines`) and found by `checking`.
 """
@@ -24,11 +25,14 @@ import msgspec
 from supervisor_tree.store.checking import Damage, keep_aside
 from supervisor_tree.store.lines import ENTRY, seal, unseal
 from supervisor_tree.store.segments import pieces_backwards, segment_files
+from supervisor_tree.system import disk, means
 
 SEGMENT = 8 * 1024 * 1024
 """Bytes after which a new segment is begun."""
 QUEUE = 100_000
 """Lines that wait for the disk at most. The keeper has them too until they are written."""
+FORCE = 1.0
+"""Seconds after which a line that was written is forced to the disk, with all that came meanwhile."""
 _RETRY = 1.0
 """Seconds between two attempts to write to a full disk."""
 _DAY = 86400.0
@@ -40,7 +44,7 @@ class Journal:
     """The writing end.
 
     ``on_written(seq)`` is called from the writer's thread when everything up to ``seq`` is in the file
-    (handed to the kernel: it survives any death but the machine's).
+    (handed to the kernel: it survives any death but the machine's, and that as well `FORCE` seconds later).
 
     Args:
         last: number of the last line that is known to be on the disk: then nothing is looked at here, the thread
@@ -60,6 +64,8 @@ class Journal:
         self.opened = threading.Event()
         self._on_written = on_written
         self._begun = 0.0
+        self._force_at: float | None = None
+        """When what was written is to be forced to the disk (monotonic); None: it has been."""
         self._retained = (0.0, 0.0)
         """For which age, and when (monotonic), it was last looked for what is too old."""
         self._queue: deque[tuple[int, bytes]] = deque()
@@ -147,11 +153,13 @@ class Journal:
         fd = -1
         size = 0
         while True:
-            self._wake.wait(self._retain())
+            self._wake.wait(self._rest(self._retain()))
             self._wake.clear()
+            self._force(fd, at_once=False)
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), 1000))]
                 if fd >= 0 and (size >= SEGMENT or self._is_old() or not os.fstat(fd).st_nlink):
+                    self._force(fd)
                     os.close(fd)
                     fd = -1
                 # The root before us may have written what the keeper still had of it.
@@ -170,10 +178,32 @@ class Journal:
                         self._wake.wait(_RETRY)
                         self._wake.clear()
                 self._on_written(batch[-1][0])
+                if self._force_at is None:
+                    self._force_at = time.monotonic() + FORCE
+                self._force(fd, at_once=False)
             if self._closing:
                 if fd >= 0:
+                    self._force(fd)
                     os.close(fd)
                 return
+
+    def _rest(self, seconds: float | None) -> float | None:
+        """For how long there is nothing to do, if nothing comes: so many seconds at most."""
+        if self._force_at is None:
+            return seconds
+        left = max(0.0, self._force_at - time.monotonic())
+        return left if seconds is None else min(left, seconds)
+
+    def _force(self, fd: int, *, at_once: bool = True) -> None:
+        """Have what was written on the disk, once it is time for that: when a line is written, what it tells of is just
+        being done."""
+        if self._force_at is None or (not at_once and time.monotonic() < self._force_at):
+            return
+        self._force_at = None
+        try:
+            means.force(fd)
+        except OSError as error:
+            self.failing = f"what was written may be lost in a power cut: {error.strerror}"
 
     def _open(self, first: int) -> tuple[int, int]:
         self.folder.mkdir(exist_ok=True, mode=0o700)  # somebody may have removed it
@@ -186,6 +216,8 @@ class Journal:
         if not segments or path != segments[-1]:
             self._begun = time.time()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if path not in segments:
+            disk.force_folder(str(self.folder))
         return fd, os.lseek(fd, 0, os.SEEK_END)
 
     @staticmethod

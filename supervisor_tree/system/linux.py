@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from supervisor_tree.system.cgroup import Cgroup
     from supervisor_tree.system.look import Look
+    from supervisor_tree.system.wall_timer import WallTimer
     from supervisor_tree.system.watch import FileWatcher
 
 _PR_SET_NAME = 15
@@ -172,6 +173,14 @@ class LinuxMeans(Means):
     def time_with_sleep(self) -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    def wall_timer(self) -> WallTimer | None:
+        from supervisor_tree.system.wall_timer import WallTimer
+
+        try:
+            return WallTimer()
+        except OSError:  # a kernel that is none, as in some sandboxes
+            return None
+
     def own_cgroup(self) -> Cgroup | None:
         from supervisor_tree.system import cgroup
 
@@ -184,6 +193,9 @@ class LinuxMeans(Means):
 
     def tee(self, source: int, target: int, count: int) -> int | None:
         return libc.call("tee", source, target, count, _SPLICE_F_NONBLOCK)
+
+    def force(self, fd: int) -> None:
+        os.fdatasync(fd)  # all that is needed to read it again, its length too
 
     def watch_files(self) -> FileWatcher:
         from supervisor_tree.system.watch import InotifyWatcher

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # not `typing.TYPE_CHECKING`: importing typing costs the keep
 
     from supervisor_tree.system.cgroup import Cgroup
     from supervisor_tree.system.look import Look
+    from supervisor_tree.system.wall_timer import WallTimer
     from supervisor_tree.system.watch import FileWatcher
 
 
@@ -220,6 +221,11 @@ class Means:
         them; no setting of the wall clock moves it."""
         return time.clock_gettime(time.CLOCK_MONOTONIC)
 
+    def wall_timer(self) -> WallTimer | None:
+        """A timer that goes by the wall clock, and rings when that is set, too. None: the system has none; look at the
+        clock every now and then."""
+        return None
+
     # --- cgroups (v2)
 
     def own_cgroup(self) -> Cgroup | None:
@@ -240,6 +246,23 @@ class Means:
         return None
 
     # --- files
+
+    def force(self, fd: int) -> None:
+        """Return once what was written to a file is on the disk, behind the disk's own cache.
+
+        Raises:
+            OSError: it could not be written. To ask again says nothing: the system tells it once.
+        """
+        import fcntl
+
+        full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS, where fsync does not ask the disk
+        if full is not None:
+            try:
+                fcntl.fcntl(fd, full)
+                return
+            except OSError:  # not on this file system
+                pass
+        os.fsync(fd)
 
     def watch_files(self) -> FileWatcher:
         """A `FileWatcher`: events about paths on one descriptor."""

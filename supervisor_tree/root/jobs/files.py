@@ -1,12 +1,13 @@
-"""The files of jobs: schedule state, the last run's status, the records of ended runs. Written by a thread, in order.
+"""The files of jobs: schedule state, the last run's status, the records of ended runs. Written by threads.
 
-`jobs.json` and `last_run_status.json` are replaced whole, `runs.jsonl` is appended to. A disk that takes nothing is
-said once; what is to be written waits (only the newest of what is replaced), and no run waits for it. The journal has
-every record as well.
+`jobs.json` and `last_run_status.json` are replaced whole, `runs.jsonl` is appended to; all but the status, which
+decides nothing, is forced to the disk. A disk that takes nothing is said once; what is to be written waits (only the
+newest of what is replaced), and no run waits for it. The journal has every record as well.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import glob
 import os
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from supervisor_tree.root import files
 from supervisor_tree.root.writing import Writer
+from supervisor_tree.system import disk, means
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -52,6 +53,9 @@ class JobFiles:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._writer = Writer(shell, self._failing, self._mended)
+        self._state = Writer(shell, self._failing, self._mended)
+        self._troubles = 0
+        """Of these, how many are held up."""
         self._ended: dict[str, list[_Line]] = {}
         """By the folder of the job: lines for its `runs.jsonl`, in order."""
         self._count = 0
@@ -61,6 +65,10 @@ class JobFiles:
     def replace(self, path: str, text: Callable[[], bytes]) -> None:
         """Have a file replaced whole, by what ``text`` is when its turn has come: it may change often."""
         self._writer.put(path, lambda: partial(_replace, path, text()))
+
+    def keep(self, path: str, text: Callable[[], bytes]) -> None:
+        """As `replace`, forced to the disk: by a thread of its own, that it is there soon."""
+        self._state.put(path, lambda: partial(_keep, path, text()))
 
     def append(self, job: str, record: Record, done: Callable[[], None]) -> None:
         """Have the record of an ended run added; ``done`` is called once it need not be known any more: it is on the
@@ -93,14 +101,18 @@ class JobFiles:
 
     async def finish(self, patience: float) -> None:
         """Wait so many seconds at most until all is written: the tree is over."""
-        await self._writer.finish(patience)
+        await asyncio.gather(self._writer.finish(patience), self._state.finish(patience))
 
     def _failing(self, error: OSError) -> None:
-        said = error.strerror or str(error)
-        self._shell.note("job_files_not_written", None, error=said, file=error.filename)
+        self._troubles += 1
+        if self._troubles == 1:
+            said = error.strerror or str(error)
+            self._shell.note("job_files_not_written", None, error=said, file=error.filename)
 
     def _mended(self) -> None:
-        self._shell.note("job_files_written", None)
+        self._troubles -= 1
+        if not self._troubles:
+            self._shell.note("job_files_written", None)
 
     # In the thread
 
@@ -116,6 +128,9 @@ class JobFiles:
             if os.write(fd, data) != len(data):
                 os.ftruncate(fd, size)
                 raise OSError(ENOSPC, os.strerror(ENOSPC), path)
+            means.force(fd)
+            if not size:
+                disk.force_folder(own)
         finally:
             os.close(fd)
         if path not in self._lines:
@@ -126,14 +141,19 @@ class JobFiles:
         if self._lines[path] > _MOST:
             with open(path, "rb") as file:
                 last = deque(file, KEPT)
-            files.replace(path, b"".join(last))
+            disk.replace(path, b"".join(last), forced=True)
             self._lines[path] = len(last)
             _remove_logs(own, last)
 
 
 def _replace(path: str, data: bytes) -> None:
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    files.replace(path, data)
+    disk.replace(path, data)
+
+
+def _keep(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    disk.keep(path, data)
 
 
 def _remove_logs(own: str, kept: deque[bytes]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from supervisor_tree import config
 from supervisor_tree.root import files
+from supervisor_tree.system import disk
 
 if TYPE_CHECKING:
     from supervisor_tree.core.jobs.jobs import Jobs
@@ -67,6 +68,7 @@ def read_state(shell: Shell) -> dict[str, bytes]:
     """`jobs.json`. One that is damaged is moved aside, and what it said is unknown: missed runs are made up for as if
     there had been none."""
     path = state_file(shell.plan)
+    disk.settle(path, msgspec.json.decode)
     try:
         with open(path, "rb") as file:
             data = file.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +15,7 @@ from supervisor_tree.root import files, wishes
 from supervisor_tree.root.control import Request, begin
 from supervisor_tree.root.errors import RootError
 from supervisor_tree.root.operations import Operation
+from supervisor_tree.system import disk
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -109,7 +111,8 @@ async def _reload_now(shell: Shell, operation: Operation) -> None:
             shell.operations.changed(operation)
             shell.flush()
             new = await _load(shell, [(_added_file(shell), text)])
-            await shell.loop.run_in_executor(None, files.replace, _added_file(shell), text.encode())
+            write = partial(disk.replace, _added_file(shell), text.encode(), forced=True)
+            await shell.loop.run_in_executor(None, write)
     except (RootError, OSError) as error:
         operation.data = {"error": str(error), "code": error.code if isinstance(error, RootError) else "failed"}
         shell.note("reload_refused", None, error=str(error))

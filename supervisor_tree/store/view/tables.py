@@ -18,6 +18,7 @@ from supervisor_tree.store.databases import DatabaseError
 from supervisor_tree.store.segments import Line, Reader
 from supervisor_tree.store.view.connections import COLUMNS, Connection, Unstorable
 from supervisor_tree.store.view.rows import Heartbeat, Row, row
+from supervisor_tree.system import disk
 
 _INSERT = "INSERT INTO system_events (event_type, event_data, severity, created_at) VALUES (?, ?, ?, ?)"
 _BEAT = """UPDATE job_heartbeats SET last_run_status = ?, last_success = COALESCE(?, last_success),
@@ -238,9 +239,7 @@ def identity(folder: Path, so_far: str | None = None) -> str:
     except (FileNotFoundError, UnicodeDecodeError):
         pass
     made = so_far or os.urandom(16).hex()
-    temporary = folder / ".id"
-    temporary.write_text(made + "\n")
-    temporary.replace(file)
+    disk.replace(file, f"{made}\n".encode(), forced=True)
     return made
 
 

@@ -109,10 +109,10 @@ class View:
 
     def fall_behind(self, reason: str) -> None:
         """Say once why the view is not what the journal is."""
-        if self.behind is None:
+        said, self.behind = self.behind, reason  # before it is told: who hears it may ask
+        if said is None:
             self._behind_since, self._added = time.monotonic(), 0
             self._report("view_behind", database=self._target.name, reason=reason)
-        self.behind = reason
 
     def _run(self) -> None:
         target = self._target
@@ -144,7 +144,7 @@ class View:
                 return
 
     def _follow(self, target: Target) -> None:
-        """Write what there is; return when the view is what the journal is."""
+        """Write what there is; return when nothing comes any more."""
         while target == self._target:
             began = self.busy = time.monotonic()
             if self._tables is None:
@@ -162,8 +162,10 @@ class View:
                 continue
             self._added += len(lines)
             self.busy = None
+            full = len(lines) == _MOST
+            if not full:
+                self._caught_up(target)  # not only once nothing comes: where a line comes each second, something does
             if not self._closing:
-                full = len(lines) == _MOST
                 self._at_once.wait(_BREATH if full else max(0.0, began + _BETWEEN - time.monotonic()))
 
     def _caught_up(self, target: Target) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeTree
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.system.store.conftest import Database
 
@@ -44,8 +45,7 @@ class Chrome(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def port() -> int:
-    with http.server.HTTPServer(("127.0.0.1", 0), Chrome) as server:
-        return int(server.server_port)
+    return free_port()
 
 
 @pytest.fixture
@@ -136,24 +136,29 @@ def test_what_is_posted(tree: MakeTree, database: Database) -> None:
 
 def test_nothing_posted_for_too_long(tree: MakeTree, database: Database) -> None:
     """The user's own script says POST_SUCCESS in the same table; when it says nothing for too long, an alert does."""
-    t = tree(
-        f"""
+    text = f"""
         [workers.a]
         command = "sleep 1000"
-        [activity.posts]
-        any = {{ sql = "SELECT max(created_at) FROM system_events WHERE event_type = 'POST_SUCCESS'" }}
-        within = "3s"
-        repeat = "1h"
-        event_type = "ALERT_NO_ACTIVITY"
         [store]
         url = "{database.url}"
         """
-    )
+    t = tree(text)
     eventually(database.ours, "the tables are there")
     database.execute("INSERT INTO system_events (event_type, event_data) VALUES ('POST_SUCCESS', '{\"id\": 7}')")
+    t.write(
+        text
+        + """
+        [activity.posts]
+        any = { sql = "SELECT max(created_at) FROM system_events WHERE event_type = 'POST_SUCCESS'" }
+        within = "5s"
+        repeat = "1h"
+        event_type = "ALERT_NO_ACTIVITY"
+        """
+    )
+    t.ctl("reload")
     (alert,) = eventually(lambda: database.execute(ALERTS), "an alert", 20)
     hours, threshold, _ = alert
-    assert float(threshold) == pytest.approx(3 / 3600, rel=0.01)
+    assert float(threshold) == pytest.approx(5 / 3600, rel=0.01)
     assert float(threshold) < float(hours) < 1
     assert len(database.execute(POSTS)) == 1
     database.execute("INSERT INTO system_events (event_type, event_data) VALUES ('POST_SUCCESS', '{\"id\": 8}')")

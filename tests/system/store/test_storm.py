@@ -29,17 +29,17 @@ def test_nothing_is_lost_or_doubled(tree: MakeTree, database: Database) -> None:
             pause.wait(moments.uniform(0.1, 0.5))
             root = t.root_pid()
             t.kill(root)
-            t.wait_new_root(root, 10)
+            t.wait_new_root(root)
         pause.wait(moments.uniform(0.1, 1.5))
         root = t.root_pid()
         t.kill(root)
-        t.wait_new_root(root, 10)
+        t.wait_new_root(root)
     assert t.stop() == 0
     numbers = [line["seq"] for line in t.journal()]
     assert numbers == list(range(1, len(numbers) + 1))
     # What the end of the tree had no time for, its next life does.
     t.start()
-    last = t.journal("tree_started")[-1]["seq"]
+    last = t.events("tree_started")[-1]["seq"]
     eventually(lambda: last in database.ours(), "it has caught up", 20)
     assert t.stop() == 0
     assert database.ours() == [line["seq"] for line in t.journal()]

@@ -38,6 +38,7 @@ def whole(t: Tree, rows: list[int]) -> None:
 
 
 def restart(t: Tree, restarts: int) -> None:
+    t.wait("a")
     t.kill(t.pids()["a"])
     t.wait_until("a", state="running", restarts=restarts)
 
@@ -94,7 +95,7 @@ def test_locked_and_killed(tree: MakeTree, database: Database) -> None:
         for restarts in (2, 3):
             root = t.root_pid()
             t.kill(root)
-            t.wait_new_root(root, 5)
+            t.wait_new_root(root)
             restart(t, restarts)
         assert "view_behind" in t.ctl("events", "--json")
     eventually(lambda: t.events("view_caught_up"), "it has caught up", 20)
@@ -102,7 +103,9 @@ def test_locked_and_killed(tree: MakeTree, database: Database) -> None:
     for _ in range(3):
         root = t.root_pid()
         t.kill(root)
-        t.wait_new_root(root, 5)
+        t.wait_new_root(root)
+    last = t.events()[-1]["seq"]
+    eventually(lambda: last in database.ours(), "the last root's view follows")
     assert t.stop() == 0
     whole(t, database.ours())
     assert not t.journal("internal_error")
@@ -113,9 +116,10 @@ def test_the_end_of_a_tree_waits_for_no_database(tree: MakeTree, database: Datab
     eventually(database.ours, "the view is there")
     with database.locked():
         restart(t, 1)
-        assert t.stop(timeout=10) == 0
+        assert t.stop() == 0
     t.start()
-    eventually(lambda: t.journal("tree_started")[-1]["seq"] in database.ours(), "the next life catches up", 20)
+    last = t.events("tree_started")[-1]["seq"]
+    eventually(lambda: last in database.ours(), "the next life catches up")
     assert t.stop() == 0
     whole(t, database.ours())
 
@@ -230,16 +234,16 @@ def test_a_new_root_waits_for_no_disk(tree: MakeTree) -> None:
     t = tree(ONE)
     t.wait("a")
     run_dir = t.run_dir
-    before = t.journal()[-1]["seq"]
+    before = eventually(t.journal, "it is written")[-1]["seq"]
     journal = t.state_dir / "journal"
     aside = t.state_dir / "aside"
     journal.rename(aside)
     journal.symlink_to("elsewhere")  # nothing is there, and no folder can be made
     root = t.root_pid()
     t.kill(root)
-    t.wait_new_root(root, 5)
+    t.wait_new_root(root)
     restart(t, 1)
-    assert "can't be written" in t.status()["journal"]
+    eventually(lambda: "can't be written" in (t.status()["journal"] or ""), "that is shown")
     aside.rename(t.state_dir / "elsewhere")
     eventually(lambda: t.status()["journal"] is None, "it is written again")
     assert run_dir == t.run_dir
@@ -252,7 +256,7 @@ def test_a_new_root_waits_for_no_disk(tree: MakeTree) -> None:
 def test_retention_of_the_journal_in_a_running_tree(tree: MakeTree) -> None:
     t = tree(f'{ONE}\n    [store]\n    max_age = "2s"\n')
     t.wait("a")
-    first = min((t.state_dir / "journal").glob("0*.jsonl"))
+    first = min(eventually(lambda: list((t.state_dir / "journal").glob("0*.jsonl")), "it is written"))
     restarts = 0
 
     def gone() -> bool:

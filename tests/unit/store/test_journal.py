@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from supervisor_tree.store import journal as room
 from supervisor_tree.store.journal import Journal
 from supervisor_tree.store.segments import segment_files
+from supervisor_tree.system import means
 from tests.support.waiting import eventually
 from tests.unit.store.writing import Written, line, numbers, write
 
@@ -55,6 +56,33 @@ def test_segments_are_begun_at_their_size_and_named_by_their_first_line(
     for file in files:
         assert json.loads(file.read_bytes().splitlines()[0])["seq"] == int(file.stem)
     assert numbers(tmp_path) == list(range(1, 101))
+
+
+def test_what_is_written_is_forced_to_the_disk_soon_and_many_lines_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[int] = []
+
+    def force(fd: int) -> None:
+        os.fsync(fd)
+        forced.append(os.fstat(fd).st_size)
+
+    monkeypatch.setattr(means, "force", force)
+    monkeypatch.setattr(room, "FORCE", 1000.0)
+    journal = Journal(tmp_path, written := Written())
+    for n in range(1, 51):
+        journal.append([line(n)])
+        written.wait(n)
+    assert forced == []
+    journal.close()
+    (file,) = segment_files(tmp_path)
+    assert forced == [file.stat().st_size]
+    monkeypatch.setattr(room, "FORCE", 0.01)
+    journal = Journal(tmp_path, written)
+    journal.append([line(51)])
+    eventually(lambda: forced[-1] == file.stat().st_size > forced[0], "the line is forced, though none comes after it")
+    journal.close()
+    assert len(forced) == 2  # nothing new, nothing to force
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,29 @@ def test_memory_file() -> None:
     assert os.pread(fd, 100, 0) == bytes(64)
     assert not os.get_inheritable(fd)
     os.close(fd)
+
+
+@pytest.mark.skipif(means.wall_timer() is None, reason="needs a timer on the wall clock")
+def test_a_timer_on_the_wall_clock() -> None:
+    timer = means.wall_timer()
+    assert timer is not None
+    poll = select.poll()
+    poll.register(timer, select.POLLIN)
+    try:
+        assert poll.poll(0) == []
+        at = time.time() + 0.05
+        timer.arm(at)
+        assert poll.poll(10_000)
+        assert time.time() >= at
+        timer.read()
+        assert poll.poll(0) == []
+        timer.arm(0.0)  # long past: at once
+        assert poll.poll(10_000)
+        timer.arm(time.time() + 1e6)  # what it has rung for is forgotten
+        assert poll.poll(0) == []
+        timer.arm(1e300)
+        timer.arm(None)
+        assert poll.poll(0) == []
+        timer.read()
+    finally:
+        timer.close()
