@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from supervisor_tree.config.backtracking import may_take_for_ever
 from supervisor_tree.config.problems import Key, nearest
 from supervisor_tree.config.reading import At, Invalid, shown
 
@@ -308,8 +309,15 @@ class Pattern:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 re.compile(value)
+                slow = may_take_for_ever(value)
         except (re.error, OverflowError, RecursionError) as error:
             return at.wrong(f"{shown(value)} is no regular expression: {error}", key)
+        if slow:
+            at.warn(
+                f"{shown(value)} may take for ever on a line that it does not match, as (a+)+b does: a repetition "
+                "within a repetition, which can share out the same text in many ways",
+                key,
+            )
         return value
 
     def schema(self) -> dict[str, Any]:

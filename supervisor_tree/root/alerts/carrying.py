@@ -1,14 +1,15 @@
 """A notice as it is handed to the program that sends it: in one variable of its environment, and not in a file, so that
-a full disk keeps nobody from being told."""
+a full disk keeps nobody from being told. And what is written to files, and read of them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from supervisor_tree.root.alerts.notices import MOST, Notice, clip
+from supervisor_tree.root.alerts.notices import MOST, AlertFile, Notice, clip
 
 TO_STDIN = 'a=$SUPERVISOR_TREE_ALERT; unset SUPERVISOR_TREE_ALERT; printf "%s\\n" "$a" | "$@"'
 """What a shell does for `alerts.command`: the event is what it reads."""
@@ -44,3 +45,23 @@ def _fitting(notice: Notice, make: Callable[[str], dict[str, Any]]) -> str:
         if len(data) <= _FITS or most < 1000:
             return data.decode()
         most //= 2
+
+
+def append(file: AlertFile) -> None:
+    """Write `alerts.file`, behind what is there."""
+    os.makedirs(os.path.dirname(file.path), exist_ok=True)
+    with open(file.path, "a", encoding="utf-8", errors="replace") as out:
+        out.write(file.text)
+
+
+def last_words(path: str, since: float) -> str:
+    """The last line that is not empty, of what was written since then."""
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_mtime < since - 1.0:
+                return ""
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return lines[-1].strip()[:300] if lines else ""

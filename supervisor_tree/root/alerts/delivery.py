@@ -22,8 +22,9 @@ from msgspec import Struct
 
 from supervisor_tree import config
 from supervisor_tree.config.tree_kinds import LogSettings
-from supervisor_tree.root.alerts.carrying import TO_STDIN, event_of, for_apprise
-from supervisor_tree.root.alerts.notices import AlertFile, Notice, merged
+from supervisor_tree.root.alerts import folding
+from supervisor_tree.root.alerts.carrying import TO_STDIN, append, event_of, for_apprise, last_words
+from supervisor_tree.root.alerts.notices import Notice, merged
 from supervisor_tree.root.aside import Aside, TooLate
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Delivery:
             program = await shell.errands.program(None, (sys.executable, "-P", _SEND), env=env, log=log)
             ended = await shell.errands.run(_LOOKING, program, _URL_WITHIN)
             if ended.exit.code == 2:
-                words = await shell.loop.run_in_executor(None, _last_words, log, ended.started)
+                words = await shell.loop.run_in_executor(None, last_words, log, ended.started)
                 unknown = json.loads(words) if words.startswith("[") else [words]
                 for label in unknown:
                     shell.note("alert_target_unknown", None, target=label)
@@ -193,7 +194,23 @@ class Delivery:
         """One more notice, with the present round's commit."""
         self._notices[notice.id] = notice
         self._done(notice, [])
+        self._fold()
         self._shell.after_commit(self._go_on)
+
+    def _fold(self) -> None:
+        """Of too many that wait the oldest become fewer."""
+        busy = {id_ for sending in self._sending.values() for id_ in sending.notices}
+        while len(self._notices) > folding.WAITING and (pair := folding.oldest(self._notices, busy)) is not None:
+            older, newer = pair
+            one = folding.fold(older, newer)
+            files = [file.path for file in (*older.files, *newer.files)]
+            if one.folded & (one.folded - 1) == 0 or files:  # not at each of thousands
+                targets = [self._targets[name].label for name in one.todo if name in self._targets]
+                self._shell.note("alerts_folded", None, alert=one.id, messages=one.folded, targets=targets, files=files)
+            self._notices[one.id] = one  # in the place of the newer: on the disk it is there before the older goes
+            self._done(one, [])
+            older.files = []
+            self._done(older, older.todo)
 
     def _done(self, notice: Notice, targets: list[str]) -> None:
         notice.todo = [name for name in notice.todo if name not in targets]
@@ -236,7 +253,7 @@ class Delivery:
         if target.url is None:
             pending = pending[:1]  # a program gets each event for itself
         message = merged(pending)
-        sending = _Sending([notice.id for notice in pending])
+        sending = self._sending[target.name] = _Sending([notice.id for notice in pending])
         argv: tuple[str, ...]
         if target.url is not None:
             argv, within = (sys.executable, "-P", _SEND), _URL_WITHIN
@@ -295,7 +312,7 @@ class Delivery:
         """The last words of what failed to send it are the reason."""
         words = ""
         if ended.exit.code is not None or ended.exit.signal is not None:
-            words = await self._shell.loop.run_in_executor(None, _last_words, self._log(target), ended.started)
+            words = await self._shell.loop.run_in_executor(None, last_words, self._log(target), ended.started)
         reason = ended.exit.reason + (f": {words}" if words else "")
         self._failed(target, sending, reason)
         self._shell.flush()
@@ -317,6 +334,7 @@ class Delivery:
                 waiting=len(self._pending(target)),
                 again=delay,
             )
+        self._fold()
         self._shell.after_commit(self.on_sent)
         if self._targets.get(target.name) is target:
             target.timer = self._shell.loop.call_later(delay, self._again, target)
@@ -351,7 +369,7 @@ class Delivery:
         while (notice := next((each for each in self._notices.values() if each.files), None)) is not None:
             file = notice.files[0]
             try:
-                await self._aside.do(lambda file=file: _append(file), 1e6)  # type: ignore[misc]
+                await self._aside.do(lambda file=file: append(file), 1e6)  # type: ignore[misc]
             except (OSError, TooLate) as error:
                 self._file_attempts += 1
                 delay = min(_MOST, _FIRST * 2.0 ** min(self._file_attempts - 1, 20))
@@ -379,22 +397,3 @@ class Delivery:
 
 def _errand(target: str) -> str:
     return f":alert.{target}"
-
-
-def _append(file: AlertFile) -> None:
-    os.makedirs(os.path.dirname(file.path), exist_ok=True)
-    with open(file.path, "a", encoding="utf-8", errors="replace") as out:
-        out.write(file.text)
-
-
-def _last_words(path: str, since: float) -> str:
-    """The last line that is not empty, of what was written since then."""
-    try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_mtime < since - 1.0:
-                return ""
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        return ""
-    return lines[-1].strip()[:300] if lines else ""

@@ -54,6 +54,12 @@ class Notice(Struct, kw_only=True):
     """Targets (`delivery`) that do not have it yet."""
     files: list[AlertFile] = []
     """Those that are not written yet."""
+    folded: int = 1
+    """For how many it stands (`folding`); where that is more than one:"""
+    begin: float = 0.0
+    """when the first of them was made, and …"""
+    unnamed: int = 0
+    """… how many conditions it has no room for."""
 
     @property
     def severity(self) -> Severity:
@@ -78,7 +84,7 @@ class Notice(Struct, kw_only=True):
             "title": self.title,
             "text": self.text,
             "alerts": [_told(item) for item in self.items[:_ITEMS]],
-            "more": max(0, len(self.items) - _ITEMS),
+            "more": max(0, len(self.items) - _ITEMS) + self.unnamed,
         }
 
 
@@ -134,7 +140,8 @@ def merged(notices: Sequence[Notice]) -> Notice:
         return notices[0]
     newest = notices[-1]
     items = [item for notice in reversed(notices) for item in notice.items]
-    parts = [f"{len(notices)} messages have waited until this one could be delivered, the newest first.\n"]
+    count = sum(notice.folded for notice in notices)
+    parts = [f"{count} messages have waited until this one could be delivered, the newest first.\n"]
     parts += [f"{'=' * 72}\n{notice.title}\n\n{notice.text}" for notice in reversed(notices)]
     return Notice(
         id=newest.id,

@@ -31,6 +31,12 @@ def _not_sent(line: Line) -> str:
     return f"an alert could not be sent to {line['target']}: {line['reason']}{then}"
 
 
+def _folded(line: Line) -> str:
+    files = [f"{path} is not written" for path in line.get("files") or ()]
+    beside = f"; {', '.join(files)}" if files else ""
+    return f"{line['messages']} alerts that wait for {' and '.join(line['targets'])} became one, a list of them{beside}"
+
+
 def _no_activity(line: Line) -> str:
     last = line.get("last")
     since = f"since {last}" if last else f"since it was watched first ({line['since']})"
@@ -54,6 +60,7 @@ SENTENCES: dict[str, Callable[[Line], str]] = {
     "alert_raised": lambda line: f"alert ({line['severity']}): {line['title']}",
     "alert_sent": _sent,
     "alert_not_sent": _not_sent,
+    "alerts_folded": _folded,
     "alert_target_unknown": lambda line: (
         f"alerts can't be sent to {line['target']}: Apprise knows no such address; mend alerts.urls, then `ctl reload`"
     ),

@@ -72,7 +72,7 @@ def begin(shell: Shell, items: Sequence[Item], now: float) -> tuple[Callable[[],
     folder = files.journal_folder(shell.plan.state_dir)
     where = f"-c {shlex.quote(shell.plan.file)}" if shell.plan.program is None else f"-t {shlex.quote(shell.plan.name)}"
     place = f"tree {shell.plan.name} on {host()}, {rfc3339(now)}"
-    jobs = set(shell.plan.jobs)
+    jobs = {*shell.plan.jobs, *shell.jobs.leaving()}
 
     def one(several: Sequence[Item]) -> str:
         return _about(several, known.get(several[0].name or ""), where, now, several[0].name in jobs)

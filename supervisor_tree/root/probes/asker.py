@@ -38,7 +38,7 @@ class Asker:
 
         Args:
             place: which of the owner's probes, `ready.0`.
-            since: lines of output count from then on (wall clock).
+            since: lines of output count from then on (wall clock); for `ready`, so does what is written to files.
             begin: what must happen within a time has all of it from then on (the loop's time); None: as it is now.
         """
         plan = self._shell.plan
@@ -51,6 +51,7 @@ class Asker:
                 fresh=probe.fresh,
                 key=probe.key,
                 changes=probe.changes,
+                since=since if place.startswith("ready") else None,
                 name=questions.shown(probe.file, plan.dir),
             )
             return questions.File(watch, probe.changes or probe.fresh, begin, self.threads)

@@ -74,7 +74,7 @@ class Probes:
 
     def _owner(self, name: str) -> Owner | None:
         base = name.partition(":")[0]
-        return self._shell.plan.jobs.get(base) or self._shell.spawning.settings(base)
+        return self._shell.jobs.settings(base) or self._shell.spawning.settings(base)
 
     # What people are shown
 
@@ -121,7 +121,7 @@ class Probes:
         self._refused.pop(name, None)
         if settings is not None and (settings.ready or settings.health):
             told = self._anew(name, incarnation)
-            if told.owed or any(probe.output for probe in (*settings.ready, *settings.health)):
+            if told.owed or any(_since_start(probe) for probe in (*settings.ready, *settings.health)):
                 self._keep(name)
 
     def _anew(self, name: str, incarnation: int) -> Told:
@@ -236,13 +236,13 @@ class Probes:
     def _ask(self, each: Asked) -> None:
         each.begun = True
         each.task = self._shell.background.begin(f"probe of {each.watched.name}", self._asking(each))
+        self._schedule.asked(each.task)
 
     async def _asking(self, each: Asked) -> None:
         shell = self._shell
         assert each.question is not None
         begin = shell.loop.time()
         again = False
-        self._schedule.under_way += 1
         try:
             sentence = await self._asker.ask(each.question, each.probe.timeout)
         except NoVerdict as none:
@@ -256,8 +256,6 @@ class Probes:
             each.disbelieved = False
             if not each.ended:
                 self._answered(each, sentence)
-        finally:
-            self._schedule.under_way -= 1
         each.task = None
         if not each.ended:
             self._schedule.at(begin if again else self._next(each, begin), each)
@@ -363,3 +361,8 @@ class Probes:
 
     def _keep(self, name: str) -> None:
         self._shell.state(_STATE + name, msgspec.json.encode(self._told[name]))
+
+
+def _since_start(probe: Probe) -> bool:
+    """Whether a new root has to know since when what it finds counts."""
+    return probe.output is not None or probe.fresh is not None or probe.changes is not None

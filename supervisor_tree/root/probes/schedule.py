@@ -35,7 +35,7 @@ class Schedule:
         self._old = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self.under_way = 0
+        self._under_way = 0
         """Questions that wait for their answer."""
 
     def at(self, due: float, each: Asked) -> None:
@@ -52,12 +52,20 @@ class Schedule:
             self._old = 0
         self.arm()
 
+    def asked(self, task: asyncio.Task[None]) -> None:
+        """``task`` waits for an answer from now on. Also while nothing else is due it is looked for a pause of ours."""
+        self._under_way += 1
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._under_way -= 1
+
     def arm(self) -> None:
         """Set the timer to what is next."""
         heap = self._heap
         while heap and not _holds(heap[0]):
             heappop(heap)
-        if not heap and not self.under_way:
+        if not heap and not self._under_way:
             self._set(None)
         else:
             now = self._loop.time()

@@ -14,6 +14,11 @@ from supervisor_tree.workers.shim import json_file
 from supervisor_tree.workers.shim.words import span
 
 _LONGEST_SHOWN = 80
+_TICK = 0.02
+"""Seconds by which a file's time may lie before the moment of writing: the kernel's clock for it goes by ticks."""
+_COARSE = 2.0
+"""The same where the file system keeps whole seconds, or (FAT) even ones."""
+_NEVER = float("-inf")
 
 
 class Watch:
@@ -100,6 +105,8 @@ class FileWatch(Watch):
 
     How old a change is comes from the file at the first look only. From then on it is counted on the monotonic
     clock: a wall clock that jumps makes no file stale.
+
+    ``since``: wall clock; what the first look finds and was written before is no change, however fresh.
     """
 
     def __init__(
@@ -110,6 +117,7 @@ class FileWatch(Watch):
         fresh: float | None = None,
         key: str | None = None,
         changes: float | None = None,
+        since: float | None = None,
         status: str | None = None,
         name: str | None = None,
     ) -> None:
@@ -121,6 +129,7 @@ class FileWatch(Watch):
         self._key = key
         self._steps = None if key is None else json_path.steps(key)
         self._changes = changes
+        self._since = since
         self._there = False
         self._trouble: str | None = None
         self._looked: float | None = None
@@ -149,12 +158,15 @@ class FileWatch(Watch):
             self._looked = now
             return
         if seen.state != self._state:
-            earliest = float("-inf") if self._looked is None else self._looked
+            earliest = _NEVER if self._looked is None else self._looked
             self._changed = max(earliest, now - max(0.0, wall - seen.changed))
+            if self._looked is None and self._since is not None and _is_older(seen, self._since):
+                self._changed = _NEVER
             self._unread = self._steps is not None
             self._state = seen.state
         if self._unread and seen.document is not UNREAD:
-            self._read(seen.document, now if self._looked is None else self._changed)
+            first = self._looked is None and self._changed != _NEVER
+            self._read(seen.document, now if first else self._changed)
         self._looked = now
 
     def missing(self, now: float) -> str | None:
@@ -165,12 +177,14 @@ class FileWatch(Watch):
         if not self._there:
             return f"{self.name} is not there"
         if self._fresh is not None and now - self._changed > self._fresh:
-            return f"{self.name} has not changed for {span(now - self._changed)}"
+            return f"{self.name} has not changed {_for(now - self._changed)}"
         if self._steps is None:
             return None
         if self._value is _NOTHING:
             return f"{self.name} has no {self._key}"
         if self._changes is not None and now - self._value_since > self._changes:
+            if self._value_since == _NEVER:
+                return f"{self.name}: {self._key} is {_shown(self._value)} as before the start"
             return f"{self.name}: {self._key} is {_shown(self._value)} since {span(now - self._value_since)}"
         return None
 
@@ -185,6 +199,17 @@ class FileWatch(Watch):
         if value is _NOTHING or type(value) is not type(self._value) or value != self._value:
             self._value = value
             self._value_since = at
+
+
+def _is_older(seen: Seen, since: float) -> bool:
+    """Whether a file was certainly written before this moment."""
+    assert seen.state is not None
+    whole = seen.state[3] % 1_000_000_000 == 0
+    return seen.changed < since - (_COARSE if whole else _TICK)
+
+
+def _for(seconds: float) -> str:
+    return "since the start" if seconds == -_NEVER else f"for {span(seconds)}"
 
 
 class AskedWatch(Watch):

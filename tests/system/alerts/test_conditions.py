@@ -16,14 +16,19 @@ ALERTS = """
 """
 
 
+def events(t: Tree) -> list[dict[str, Any]]:
+    """What `alerts.command` was given, in order. A line that is just being written has no end yet."""
+    file = t.dir / "events.jsonl"
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
 def told(t: Tree) -> list[dict[str, Any]]:
     """Every alert that `alerts.command` was told of, in order."""
-    file = t.dir / "events.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [each for line in lines for each in json.loads(line)["alerts"]]
+    return [each for event in events(t) for each in event["alerts"]]
 
 
-def wait_told(t: Tree, event: str, kind: str, name: str, timeout: float = 15.0) -> dict[str, Any]:
+def wait_told(t: Tree, event: str, kind: str, name: str, timeout: float = 30.0) -> dict[str, Any]:
     def found() -> dict[str, Any] | None:
         fits = [each for each in told(t) if (each["event"], each["kind"], each["name"]) == (event, kind, name)]
         return fits[0] if fits else None
@@ -87,7 +92,9 @@ def test_a_job_that_keeps_failing_is_told_after_so_many_times_and_over_when_it_s
     raised = wait_told(t, "alert_raised", "job_failing", "nightly")
     assert raised["severity"] == "error"
     assert "nightly" in raised["title"]
-    text = json.loads((t.dir / "events.jsonl").read_text().splitlines()[0])["text"]
+    second = t.events("run_started", "nightly")[1]
+    assert t.events("alert_raised", "nightly")[0]["seq"] > second["seq"]  # not after the first time
+    text = events(t)[0]["text"]
     assert "last lines of its output:\n  exporting" in text
     assert f"supervisor-tree ctl runs nightly -c {t.file}" in text
     (t.dir / "ok").touch()
@@ -141,12 +148,11 @@ def test_a_step_of_a_recovery_tells_with_what_it_knows(tree: MakeTree) -> None:
     assert raised["severity"] == "critical"
     assert raised["context"]["rule"] == "guardian"
     assert raised["context"]["matched"] == ["sip"]
-    assert any(
-        "matched  sip\n" in json.loads(line)["text"] for line in (t.dir / "events.jsonl").read_text().splitlines()
-    )
+    assert any("matched  sip\n" in event["text"] for event in events(t))
     assert raised["context"]["tail"] == ["SIP feed delay"]
-    (file,) = (t.dir / "logs").glob("alpaca_sip_alert_*.txt")
-    assert "SIP feed delay" in file.read_text()
+    # The step writes its file beside the telling.
+    (file,) = eventually(lambda: list((t.dir / "logs").glob("alpaca_sip_alert_*.txt")), "the file is there")
+    eventually(lambda: "SIP feed delay" in file.read_text(), "it is written")
 
 
 def test_what_is_wrong_is_remembered_by_the_next_tree_and_not_told_again(tree: MakeTree) -> None:
@@ -195,7 +201,7 @@ def test_below_the_level_it_is_in_the_journal_only(tree: MakeTree) -> None:
         [workers.migrate]
         command = "sh -c 'exit 1'"
         restart = "temporary"
-        needs = { flagged = "ready" }
+        autostart = false
         """
         + ALERTS
         + '    level = "error"\n',
@@ -204,5 +210,6 @@ def test_below_the_level_it_is_in_the_journal_only(tree: MakeTree) -> None:
     (t.dir / "freeze.flag").touch()
     t.start()
     eventually(lambda: t.events("probe_failed", "flagged"))
+    t.ctl("start", "migrate")  # later than that, so told after it, were that told
     wait_told(t, "alert_raised", "failed", "migrate")
     assert {each["name"] for each in told(t)} == {"migrate"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from tests.support.tree import Tree
@@ -32,13 +31,6 @@ server.daemon_threads = True
 print("serves", flush=True)
 server.serve_forever()
 """
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def program(t: Tree, name: str, text: str) -> Path:

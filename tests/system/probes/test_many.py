@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from tests.conftest import MakeTree
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
-from tests.system.probes.programs import WEB, free_port, program
+from tests.system.probes.programs import WEB, program
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import socket
 import pytest
 
 from tests.conftest import MakeTree
-from tests.system.probes.programs import WEB, free_port, program, say
+from tests.support.ports import free_port
+from tests.system.probes.programs import WEB, program, say
 
 
 def test_who_needs_a_worker_waits_until_it_answers(tree: MakeTree) -> None:
@@ -89,7 +90,7 @@ def test_output_counts_from_the_first_byte_and_of_this_incarnation_only(tree: Ma
         [workers.talker]
         command = "sh -c 'cat first 2>/dev/null; sleep 1000'"
         ready = { output = "^up and running$" }
-        start_timeout = "1s"
+        start_timeout = "3s"
         backoff = "0.2s"
         """,
         start=False,
@@ -101,26 +102,54 @@ def test_output_counts_from_the_first_byte_and_of_this_incarnation_only(tree: Ma
     (t.dir / "first").unlink()
     with t.follow("ctl", "events", "-f", "--json") as f:
         t.ctl("restart", "talker", status=None)
-        assert "not ready within 1 s" in f.event("kill_requested", "talker")["reason"]
+        assert "not ready within 3 s" in f.event("kill_requested", "talker")["reason"]
         say(t, "first", "x" * 2_000_000 + "\nup and running\n")  # a line that hurts nobody
         f.event("ready", "talker")
 
 
+def test_a_file_counts_that_was_written_since_the_start_and_not_one_of_the_life_before(tree: MakeTree) -> None:
+    t = tree(
+        """
+        [workers.writer]
+        command = "sh -c 'if test -e go; then echo >> state; fi; exec sleep 1000'"
+        ready = { file = "state", fresh = "1h" }
+        """,
+        start=False,
+    )
+    (t.dir / "go").touch()
+    t.start()
+    t.wait("writer")
+    (t.dir / "go").unlink()
+    old = (t.dir / "state").stat().st_mtime - 60
+    os.utime(t.dir / "state", (old, old))
+    t.kill(t.child("writer")["pid"])
+    t.wait_until(
+        "writer", incarnation=2, state="starting", reason="not ready yet: state has not changed since the start"
+    )
+    # The next root knows, too, when it was started.
+    root = t.root_pid()
+    t.kill(root)
+    t.wait_new_root(root, 10.0)
+    t.wait_until("writer", state="starting", reason="not ready yet: state has not changed since the start")
+    (t.dir / "state").touch()
+    t.wait("writer")
+
+
 @pytest.mark.parametrize("shown", ["probe", "exit"])
 def test_what_is_never_ready_has_failed(tree: MakeTree, shown: str) -> None:
-    command = "sleep 1000" if shown == "probe" else "true"
+    command, within = ("sleep 1000", "1s") if shown == "probe" else ("true", "30s")
     t = tree(
         f"""
         [workers.never]
         command = "{command}"
         ready = {{ file = "never", every = "0.2s" }}
-        start_timeout = "0.5s"
+        start_timeout = "{within}"
         backoff = "1h"
         """
     )
     never = t.wait_until("never", state="backoff")
     if shown == "probe":
-        assert "not ready within 0.5 s (never is not there)" in never["reason"]
+        assert "not ready within 1 s (never is not there)" in never["reason"]
     else:
         assert never["reason"] == "exit status 0 before it was ready"
     assert never["last_exit"]["reason"] == never["reason"]

@@ -374,3 +374,10 @@ def test_every_calendar_that_is_offered_is_read() -> None:
         assert calendar.first.isoformat() == "2025-01-01"
         assert all(day.weekday() < 5 for day in calendar.closed)
     assert calendar_of("nyse") is not None
+
+
+def test_check_refuses_more_successes_than_instances(tmp_path: Path) -> None:
+    job = '[jobs.a]\nstages = [{ name = "s", command = "c", instances = 2, at_least = %d }]\n'
+    assert load(tmp_path, job % 2)["a"].stages[0].at_least == 2
+    with pytest.raises(config.ConfigError, match=r"stages\[0\]\.at_least: can't be had of 2 instances"):
+        load(tmp_path, job % 3)

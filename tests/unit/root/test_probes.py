@@ -7,11 +7,14 @@ import os
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from supervisor_tree.root.outputs.runs import Piece, RunOutput
 from supervisor_tree.root.probes.probes import Probes
+from supervisor_tree.root.probes.schedule import Schedule
 from supervisor_tree.root.probes.threads import AllStuck, Threads
 from tests.support.shells import LoneShell
 
@@ -56,6 +59,64 @@ def test_one_question_is_not_asked_twice_at_a_time_and_threads_have_a_bound() ->
     asyncio.run(main())
 
 
+class Times:
+    """A loop's clock and its timers, moved on by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, call: Any) -> asyncio.TimerHandle:
+        self._timers.append(asyncio.TimerHandle(when, call, (), cast("Any", self)))
+        return self._timers[-1]
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self._timers.remove(handle)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def pass_by(self, seconds: float) -> None:
+        """So many seconds in which nothing could be done, then all that is due by now."""
+        self.now += seconds
+        for each in [each for each in self._timers if each.when() <= self.now]:
+            self._timers.remove(each)
+            each._run()
+
+
+def test_a_pause_is_seen_also_while_all_that_there_is_to_ask_is_under_way() -> None:
+    async def main() -> None:
+        times, paused = Times(), list[float]()
+        answered = asyncio.Event()
+        tasks: list[asyncio.Task[Any]] = []
+
+        def ask(each: Any) -> None:
+            each.task = asyncio.get_running_loop().create_task(answered.wait())
+            tasks.append(each.task)
+            schedule.asked(each.task)
+
+        schedule = Schedule(cast("asyncio.AbstractEventLoop", times), ask, paused.append)
+        for _ in range(2):
+            schedule.at(0.5, cast("Any", SimpleNamespace(ended=False, task=None, entry=0)))
+        times.pass_by(0.5)
+        assert len(tasks) == 2
+        times.pass_by(1.0)
+        assert paused == []
+        times.pass_by(30.0)
+        assert paused == [31.5]
+        answered.set()
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(0)
+        times.pass_by(1.0)
+        times.pass_by(30.0)
+        assert paused == [31.5]  # nobody is asked any more: nobody looks
+
+    asyncio.run(main())
+
+
 def verified(folder: Path, verify: str, output: RunOutput | None = None) -> str | None:
     """What `verify` of a worker in a tree file comes to."""
 
@@ -82,6 +143,11 @@ def test_verify_asks_for_what_a_run_has_left_behind_once(tmp_path: Path) -> None
     assert "has not changed for" in str(verified(tmp_path, probe))
     both = '{ env = ["NOT_SET"] }, { disk_free = "900TB" }'
     assert str(verified(tmp_path, both)).startswith("env NOT_SET: not set; disk_free ")
+
+
+def test_what_is_free_is_asked_once_for_all_but_each_has_its_own_least(tmp_path: Path) -> None:
+    both = '{ disk_free = "1kB" }, { disk_free = "900TB", path = "." }'
+    assert str(verified(tmp_path, both)).endswith(" free, 900 TB wanted")
 
 
 def test_verify_of_what_may_come_is_asked_as_often_as_failures_says(tmp_path: Path) -> None:
