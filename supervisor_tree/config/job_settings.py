@@ -98,6 +98,9 @@ def _stage_rule(at: At, written: dict[str, Any], values: dict[str, Any]) -> None
     for key in ("at_least", "parallel"):
         if key in written and "instances" not in written:
             at.wrong("goes with `instances`", key)
+    instances, least = values.get("instances"), values.get("at_least")
+    if instances is not None and least is not None and least > len(instances):
+        at.wrong(f"can't be had of {len(instances)} instances", "at_least")
     if "backoff" in values:
         from supervisor_tree.config.tree_kinds import backoff_of
 

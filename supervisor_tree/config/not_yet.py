@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from supervisor_tree.config.loading import Loader
 
 _JOB_KEYS = {
-    "memory_max": "limits of runs are not watched",
-    "cpu_max": "limits of runs are not watched",
     "wake": "nothing wakes the machine",
 }
 _TABLES = {

@@ -248,7 +248,12 @@ class ProgramSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
         float | None,
         Option(Number(0, 10_000, more_than=True), "Cores, on average over 30 s, from which `on_limit` acts.", "live"),
     ] = None
-    on_limit: Annotated[str, Option(Choice("restart", "alert"), "What a passed limit leads to.", "live")] = "restart"
+    on_limit: Annotated[
+        str,
+        Option(
+            Choice("restart", "alert"), "What a passed limit leads to; `restart` of a run: its attempt fails.", "live"
+        ),
+    ] = "restart"
     jitter: Annotated[float | None, Option(Duration(), "A random delay: of `max_age`, of a scheduled run.", "live")] = (
         None
     )

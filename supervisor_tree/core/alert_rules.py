@@ -65,7 +65,10 @@ Finding = Problem | Over | Relapse
 
 _RUN_STATE = frozenset(("crash_loop", "failed", "gave_up", "hung", "not_ready", "leftover", "limit", "held"))
 """What is over when a worker runs well again."""
-_FAILURES = frozenset(("job_failing", "job_unexpected_exit", "run_longer_than_usual"))
+_FAILURES = frozenset(("job_failing", "job_unexpected_exit", "run_longer_than_usual", "limit"))
+"""What is over when a run succeeds. (`job_unexpected_exit` was told apart once, and may be in a file still.)"""
+_UNDER_WAY = frozenset(("run_longer_than_usual", "limit"))
+"""What is over when a run is, however it ended."""
 _MISSED = frozenset(("run_missed", "run_overdue"))
 
 
@@ -117,11 +120,24 @@ def _held(event: str, name: str | None, fields: Fields) -> tuple[Finding, ...]:
 
 
 def _limit(event: str, name: str | None, fields: Fields) -> tuple[Finding, ...]:
-    return (Problem(kind="limit", about=name, severity=severity(event, fields), detail=str(fields.get("kind"))),)
+    if fields.get("then") == "fail":
+        return ()  # the run fails: that is told, if it is to be
+    return (Problem(kind="limit", about=name, severity=severity(event, fields), detail=_limited(name, fields)),)
 
 
 def _limit_kept(event: str, name: str | None, fields: Fields) -> tuple[Finding, ...]:
-    return (Over(about=name, kinds=frozenset(("limit",)), detail=str(fields.get("kind"))),)
+    return (Over(about=name, kinds=frozenset(("limit",)), detail=_limited(name, fields)),)
+
+
+def _limited(name: str | None, fields: Fields) -> str:
+    """Of a job each stage and instance has its own."""
+    kind, program = str(fields.get("kind")), fields.get("program")
+    return kind if program in (None, name) else f"{kind} of {program}"
+
+
+def _failing(event: str, name: str | None, fields: Fields) -> tuple[Finding, ...]:
+    ends = not fields.get("removed")  # of a job that is gone no run will succeed
+    return (Problem(kind=event, about=name, severity=severity(event, fields), again=True, ends=ends),)
 
 
 def _probe_failed(event: str, name: str | None, fields: Fields) -> tuple[Finding, ...]:
@@ -137,7 +153,7 @@ def _probe_passed(event: str, name: str | None, fields: Fields) -> tuple[Finding
 def _run_ended(event: str, name: str | None, fields: Fields) -> tuple[Finding, ...]:
     run = fields.get("run")
     state = run.get("state") if isinstance(run, Mapping) else None
-    kinds = _FAILURES if state == "succeeded" else frozenset(("run_longer_than_usual",))
+    kinds = _FAILURES if state == "succeeded" else _UNDER_WAY
     return (Over(about=name, kinds=kinds),)
 
 
@@ -196,8 +212,7 @@ RULES: dict[str, Callable[[str, str | None, Fields], tuple[Finding, ...]]] = {
     "wish_changed": _wished,
     "removed": _over(),
     # Jobs
-    "job_failing": _problem(again=True),
-    "job_unexpected_exit": _problem(again=True),
+    "job_failing": _failing,
     "run_missed": _problem(again=True),
     "run_overdue": _problem(again=True),
     "run_longer_than_usual": _problem(),

@@ -102,6 +102,7 @@ _TABLE: dict[str, Severity | Callable[[Fields], Severity]] = {
     "alert_raised": "warning",
     "alert_not_sent": "error",
     "alert_target_unknown": "error",
+    "alerts_folded": "warning",
     "no_activity": "warning",
     "source_not_asked": "warning",
     "files_not_removed": "warning",

@@ -157,6 +157,7 @@ def _first(link: Link, hello: dict[str, Any], arguments: Arguments, environ: Map
         shell.alerts.begin()
         shell.activity.begin()
         shell.retention.begin()
+        shell.recovery.pasts.begin()
         shell.tell(ev.WishesRestored(wishes.by_path(shell, wished)))
         shell.tell(ev.TreeStarted())
         shell.jobs.begin()
@@ -301,6 +302,7 @@ def _live(
             await shell.incidents.finish()
             await shell.jobs.finish()
             await shell.activity.finish()
+            await shell.recovery.pasts.finish()
             await shell.alerts.finish()
             await shell.wishes_file.finish(_LAST_WISHES)
         # A tree that is over is swept by its keeper, which waits for us to exit.

@@ -104,6 +104,6 @@ def _jobs(shell: Shell, name: str) -> list[str]:
     known = shell.jobs.names()
     if name == "all":
         return known
-    if name in known:
+    if name in known or name in shell.jobs.leaving():
         return [name]
     return [bare for bare in shell.plan.sets.get(name, ()) if bare in known]

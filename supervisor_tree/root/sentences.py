@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from supervisor_tree.root.alerts.sentences import SENTENCES as _OF_ALERTS
 from supervisor_tree.root.jobs.sentences import SENTENCES as _OF_JOBS
 from supervisor_tree.root.journaling.sentences import SENTENCES as _OF_THE_JOURNAL
+from supervisor_tree.root.limits.sentences import SENTENCES as _OF_LIMITS
 from supervisor_tree.root.probes.sentences import SENTENCES as _OF_PROBES
 from supervisor_tree.root.recovery.sentences import SENTENCES as _OF_RECOVERY
-from supervisor_tree.root.words import cores, duration, size
+from supervisor_tree.root.words import duration
 
 if TYPE_CHECKING:
     from supervisor_tree.core.view import NodeView
@@ -144,18 +145,6 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "reloaded": lambda line: "the tree file was read anew" + _changed(line),
     "reload_refused": lambda line: f"a reload was refused: {str(line.get('error')).splitlines()[0]}",
     "signalled": lambda line: f"{line['name']} was sent {line.get('signal')}{_by(line)}",
-    "limit_exceeded": lambda line: (
-        f"{line['name']} is over its {line['kind']}_max: {_amount(line, 'value')}, limit {_amount(line, 'limit')}"
-        f"{_most(line)}; {_AFTER_LIMIT.get(str(line.get('then')), 'told of once')}"
-    ),
-    "limit_kept_again": lambda line: (
-        f"{line['name']} keeps its {line['kind']}_max again: {_amount(line, 'value')}, limit {_amount(line, 'limit')}"
-        if line.get("limit") is not None
-        else f"{line['name']} has no {line['kind']}_max any more"
-    ),
-    "limits_not_watched": lambda line: (
-        f"limits can't be watched: the system has not told in {duration(float(line['seconds']))} what processes use"
-    ),
     "planned_restart": lambda line: f"{line['name']} is restarted as planned: {line.get('reason')}",
     "watch_began": lambda line: f"files are watched: {line.get('files')} in {line.get('folders')} folders",
     "watch_slowed": lambda line: (
@@ -208,6 +197,7 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "internal_error": lambda line: f"an error of supervisor-tree itself: {line.get('error')}",
     **_OF_ALERTS,
     **_OF_JOBS,
+    **_OF_LIMITS,
     **_OF_PROBES,
     **_OF_RECOVERY,
     **_OF_THE_JOURNAL,
@@ -270,27 +260,6 @@ def _lost(line: Line) -> str:
 def _changed(line: Line) -> str:
     changes = [f"{change['action']} {change['name']}" for change in line.get("changes") or ()]
     return f": {', '.join(changes)}" if changes else ": nothing changed"
-
-
-_AFTER_LIMIT: dict[str, str] = {"restart": "it is to be restarted", "hold": "left alone while it is held"}
-
-
-def _amount(line: Line, key: str) -> str:
-    value = float(line[key])
-    if line["kind"] == "memory":
-        return size(value)
-    return cores(value) + (f" over {duration(float(line['seconds']))}" if key == "value" else "")
-
-
-def _most(line: Line) -> str:
-    processes = [
-        f"{each.get('command') or '?'} (pid {each['pid']}) {_share(each)}" for each in line.get("processes") or ()
-    ]
-    return f" (most: {'; '.join(processes)})" if processes else ""
-
-
-def _share(process: dict[str, Any]) -> str:
-    return size(process["memory"]) if "memory" in process else cores(process["cpu"])
 
 
 def _counts(line: Line) -> str:

@@ -378,6 +378,7 @@ class Shell:
     def close(self) -> None:
         """Let go of sockets and journal; what is queued for the journal is written."""
         self.file_changes.end()
+        self.jobs.close()
         self.recovery.close()
         self.outputs.close()
         if self.heartbeats is not None:

@@ -223,7 +223,9 @@ class Spawning:
         plan = self._shell.plan
         names = [self._shell.bare(path) for path in self._shell.directory.workers_below("root")]
         found = {name: log for name in names if (log := self.log_file(name)) is not None}
-        return found | {name: config.job_logs(plan, job) for name, job in plan.jobs.items()}
+        jobs = self._shell.jobs
+        leaving = {name: job for name in jobs.leaving() if (job := jobs.settings(name)) is not None}
+        return found | {name: config.job_logs(plan, job) for name, job in {**plan.jobs, **leaving}.items()}
 
     def resume(self) -> None:
         """After a root's death: look again at what holds children, which was a timer of the old root's."""

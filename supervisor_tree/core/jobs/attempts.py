@@ -4,11 +4,13 @@
   failed. It begins at the first stage not done; where the job's own `verify` failed, at the first.
 * Recovery is asked about a success, too, where `outcome` names it: a rule may be meant for it.
 * The backoff ladder counts failed attempts in a row, over runs, and a success leaves it.
+* Whether a failed run is worth an alert is decided once, at its end: it is the `alert_after`th in a row, or ended as
+  no outcome names it; not where its recovery has run the job again, and that succeeded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor_tree.core.backoff import delay
 from supervisor_tree.core.jobs import effects as fx
@@ -81,6 +83,7 @@ def begin(jobs: Jobs, job: Job, active: Active) -> None:
     run.stages = stages.laid_out(spec, run.stages)
     run.stage = 0
     run.exit = run.signal = run.outcome = None
+    run.unexpected = run.mended = False
     run.since, run.duration = now.mono, None
     run.deadline = None if spec.timeout is None else now.mono + spec.timeout
     run.usual = None
@@ -212,6 +215,7 @@ def _note_unexpected(jobs: Jobs, job: Job, active: Active) -> None:
     run, table = active.run, active.spec.outcome
     named = run.outcome is not None and run.outcome != table.get("other")
     if table and not named:
+        run.unexpected = True
         fields = {"run": run.id, "exit": run.exit, "signal": run.signal, "outcome": run.outcome, "reason": run.reason}
         jobs.note("job_unexpected_exit", job, fields)
 
@@ -290,6 +294,9 @@ def end(jobs: Jobs, job: Job, active: Active, how: RunState, reason: str | None,
         job.active = None
     else:
         job.rerun = None
+        if job.active is not None:
+            job.active.run.mended = how == "succeeded"
+            jobs.touch(f"run/{job.name}/{job.active.run.id}")
     run.phase = Phase.OVER
     jobs.under_way -= 1
     record = showing.run(active)
@@ -303,9 +310,20 @@ def end(jobs: Jobs, job: Job, active: Active, how: RunState, reason: str | None,
     if how == "skipped":
         jobs.note("run_skipped", job, {"scheduled": run.scheduled, "status": run.status, **fields})
     jobs.do(fx.RunEnded(record))
-    if how in ("failed", "timed_out") and run.cause != "rerun" and state.failures >= active.spec.alert_after:
-        jobs.note("job_failing", job, {"failures": state.failures, **fields})
+    if how in ("failed", "timed_out") and run.cause != "rerun":
+        _note_failing(jobs, job, active)
     jobs.run_over(job.name)
+
+
+def _note_failing(jobs: Jobs, job: Job, active: Active) -> None:
+    run, failures = active.run, job.state.failures
+    if run.mended or (failures < active.spec.alert_after and not run.unexpected):
+        return
+    fields: dict[str, Any] = {"failures": failures, "run": run.id, "reason": run.reason}
+    fields |= {"exit": run.exit, "signal": run.signal, "outcome": run.outcome, "unexpected": run.unexpected}
+    if job.state.leaving:
+        fields["removed"] = True
+    jobs.note("job_failing", job, fields)
 
 
 def _keep_for_later(job: Job, active: Active) -> None:

@@ -31,7 +31,7 @@ STEP = 1.0
 
 class Jobs:
     """The state of a tree's jobs. Public: `handle`, `take_changes`, `snapshot`, `load`, `resume` and, to look at it,
-    `names`, `job`, `record`, `next_run`, `pending_requests`, `idle`."""
+    `names`, `leaving`, `job`, `record`, `records`, `next_run`, `pending_requests`, `idle`."""
 
     def __init__(
         self, specs: Iterable[JobSpec], timetables: Mapping[str, Timetable], max_runs: int = 4, seed: int = 0
@@ -129,6 +129,10 @@ class Jobs:
         """The jobs that the tree file names."""
         return [name for name, job in self.jobs.items() if not job.state.leaving]
 
+    def leaving(self) -> list[str]:
+        """Those that it names no more, and whose run has not ended."""
+        return [name for name, job in self.jobs.items() if job.state.leaving]
+
     def job(self, name: str, now: Now) -> JobRecord | None:
         job = self.jobs.get(name)
         return None if job is None else showing.job(job, now)
@@ -137,6 +141,11 @@ class Jobs:
         """The run of this job that is under way or waits."""
         job = self.jobs.get(name)
         return None if job is None or job.active is None else showing.run(job.active)
+
+    def records(self) -> list[RunRecord]:
+        """All runs that are under way or wait, and their repetitions by a recovery."""
+        every = (active for job in self.jobs.values() for active in (job.active, job.rerun))
+        return [showing.run(active) for active in every if active is not None]
 
     def next_run(self, name: str, wall: float) -> float | None:
         """When the job is due next, by the wall clock; what is due already waits or is shown as running."""

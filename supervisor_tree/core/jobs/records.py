@@ -10,7 +10,8 @@ from supervisor_tree.core.events import By
 
 RunState = Literal["waiting", "running", "succeeded", "failed", "timed_out", "skipped", "interrupted", "cancelled"]
 StageState = Literal["waiting", "running", "succeeded", "failed", "timed_out", "interrupted", "cancelled"]
-JobState = Literal["scheduled", "waiting", "running", "held", "stopped", "idle"]
+JobState = Literal["scheduled", "waiting", "running", "held", "stopped", "idle", "removed"]
+"""`removed`: it is not in the tree file any more, and gone when its run has ended."""
 Cause = Literal["schedule", "catch_up", "start", "manual", "interrupted", "rerun"]
 """Why there is a run: its time had come; its time was missed; the tree started; somebody asked; the run before was
 interrupted; a recovery runs the job again."""

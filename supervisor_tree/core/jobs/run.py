@@ -113,6 +113,10 @@ class Run(Struct, kw_only=True, omit_defaults=True):
     of: str | None = None
     args: tuple[str, ...] = ()
     steps: list[dict[str, Any]] = []
+    unexpected: bool = False
+    """Its last attempt ended as no outcome names it."""
+    mended: bool = False
+    """The recovery of its last attempt has run the job again, and that has succeeded."""
     overdue: bool = False
     """It was said that it is late."""
 

@@ -113,6 +113,8 @@ def job(one: Job, now: Now) -> JobRecord:
 
 
 def _job_state(one: Job, now: Now) -> JobState:
+    if one.state.leaving:
+        return "removed"
     if one.active is not None:
         return "running" if run_state(one.active.run) == "running" else "waiting"
     if one.rerun is not None:
@@ -139,6 +141,8 @@ def _overdue(one: Job, now: Now) -> float | None:
 
 def _reason(one: Job, record: JobRecord, now: Now) -> str | None:
     state = one.state
+    if state.leaving:
+        return "it is not in the tree file any more, and gone when its run has ended"
     if one.active is not None and record.state == "waiting":
         return one.active.run.reason
     if state.wish != "up":

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from supervisor_tree.core.jobs.jobs import Jobs
 
 
+_LEAVES = "it is not in the tree file any more: it is gone when its run has ended"
+
+
 def result(name: str, reason: str | None = None, run: str | None = None) -> dict[str, Any]:
     return {"name": name, "ok": reason is None, "reason": reason, "run": run}
 
@@ -36,16 +39,26 @@ def wished(jobs: Jobs, event: ev.Request) -> None:
     """`stop`, `start`, `hold`, `release`."""
     if event.request in jobs.requests:
         return
-    known = [name for name in dict.fromkeys(event.jobs) if name in jobs.jobs and not jobs.jobs[name].state.leaving]
-    results = [result(name, None if name in known else "no such job") for name in dict.fromkeys(event.jobs)]
     stops = isinstance(event, ev.StopRequested)
+    refused = {name: _refusal(jobs, name, stops=stops) for name in event.jobs}
+    known = [name for name, reason in refused.items() if reason is None]
+    results = [result(name, reason) for name, reason in refused.items()]
     jobs.requests[event.request] = Pending(known if stops else [], results)
     jobs.touch("request/" + event.request)
     for name in known:
-        _WISHES[type(event)](jobs, jobs.jobs[name], event.by)
+        if not jobs.jobs[name].state.leaving:
+            _WISHES[type(event)](jobs, jobs.jobs[name], event.by)
         if stops:
             cancel_all(jobs, jobs.jobs[name], "cancelled", _words("stopped", event.by))
     settle(jobs, event.request, None)
+
+
+def _refusal(jobs: Jobs, name: str, *, stops: bool) -> str | None:
+    """Why nothing can be asked of a job; of one that leaves the end of its run can."""
+    job = jobs.jobs.get(name)
+    if job is None:
+        return "no such job"
+    return _LEAVES if job.state.leaving and not stops else None
 
 
 def _stop(jobs: Jobs, job: Job, by: By) -> None:
@@ -128,7 +141,7 @@ _WISHES: dict[type, Any] = {
 def run_requested(jobs: Jobs, event: ev.RunRequested) -> None:
     job = jobs.jobs.get(event.job)
     if job is None or job.state.leaving:
-        answer(jobs, event.request, event.job, "no such job")
+        answer(jobs, event.request, event.job, "no such job" if job is None else _LEAVES)
         return
     state, active = job.state, job.active
     if any(one.request == event.request for one in state.manual):

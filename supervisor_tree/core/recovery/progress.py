@@ -37,6 +37,17 @@ class Past(Struct, omit_defaults=True):
     def end(self, now: float) -> None:
         self.ended, self.under_way = now, None
 
+    def cut_off(self) -> None:
+        """Whoever was about it is gone, and nobody knows when it ended: it counts from its beginning."""
+        if self.under_way is not None and self.starts:
+            self.ended = self.starts[-1]
+        self.under_way = None
+
+    def moved(self, by: float) -> Past:
+        """The same on a clock that is ahead by so many seconds."""
+        ended = None if self.ended is None else self.ended + by
+        return Past([at + by for at in self.starts], ended, self.under_way)
+
 
 class Recovery(Struct, kw_only=True, omit_defaults=True):
     """One recovery under way, with everything that a new root needs to go on with it."""

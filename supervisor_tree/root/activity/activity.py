@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -18,11 +17,12 @@ from msgspec import Struct
 
 from supervisor_tree.config.job_settings import ActivitySettings, ActivitySource
 from supervisor_tree.core.absence import Absence
+from supervisor_tree.root import moments
 from supervisor_tree.root.activity.asking import ask, told
 from supervisor_tree.root.aside import Aside, TooLate
 from supervisor_tree.root.clocks import rfc3339
 from supervisor_tree.root.kept import KeptFiles
-from supervisor_tree.system import means
+from supervisor_tree.root.moments import Moment
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -48,26 +48,10 @@ _EVERY = 300.0
 """Seconds between two questions while there is no activity, at most: a quarter of `within`."""
 
 
-class Stamp(Struct):
-    """A moment on all clocks: `up` goes on while the machine sleeps, `awake` does not; both begin anew at a boot."""
-
-    wall: float
-    up: float
-    awake: float
-    boot: str
-
-    def seconds_to(self, later: Stamp) -> float:
-        """From this to a later moment, sleep included, whatever the wall clock was set to meanwhile."""
-        return max(0.0, later.up - self.up if self.boot == later.boot else later.wall - self.wall)
-
-    def slept_to(self, later: Stamp) -> float:
-        return max(0.0, self.seconds_to(later) - (later.awake - self.awake)) if self.boot == later.boot else 0.0
-
-
 class Kept(Struct):
     """The file."""
 
-    seen: Stamp
+    seen: Moment
     watches: dict[str, Absence]
 
 
@@ -121,7 +105,7 @@ class Activity:
         self._by_activity: dict[str, list[tuple[str, ActivitySource]]] = {}
         self._known: dict[str, Absence] = {}
         """What a root or a tree before us knew."""
-        self._seen: Stamp | None = None
+        self._seen: Moment | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._kept = KeptFiles(shell, shell.plan.state_dir, "activity")
         self._kept_at = float("-inf")
@@ -136,7 +120,7 @@ class Activity:
             return
         kept = self._kept.read(_FILE, lambda data: msgspec.json.decode(data, type=Kept))
         if kept is not None:
-            down = kept.seen.seconds_to(_now())
+            down = kept.seen.seconds_to(moments.now())
             for name, absence in kept.watches.items():
                 absence.was_down(down)
                 self._known[name] = absence
@@ -145,7 +129,7 @@ class Activity:
     def load(self, key: str, value: bytes) -> None:
         """A piece of the state of the root before us; keys of others are left alone."""
         if key == _STATE:
-            self._seen = msgspec.json.decode(value, type=Stamp)
+            self._seen = msgspec.json.decode(value, type=Moment)
         elif key.startswith(_STATE):
             self._known[key.removeprefix(_STATE)] = msgspec.json.decode(value, type=Absence)
 
@@ -244,7 +228,7 @@ class Activity:
 
     def _pass(self) -> None:
         """Count the time since the last look."""
-        now = _now()
+        now = moments.now()
         before, self._seen = self._seen, now
         if before is not None:
             absences = [*(watch.absence for watch in self._watches.values()), *self._known.values()]
@@ -366,12 +350,3 @@ class Activity:
 
 def _hours(seconds: float) -> float:
     return round(seconds / 3600.0, 7)
-
-
-def _now() -> Stamp:
-    return Stamp(time.time(), means.time_with_sleep(), time.monotonic(), _boot())
-
-
-@cache
-def _boot() -> str:
-    return means.boot_id()

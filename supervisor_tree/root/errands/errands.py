@@ -69,6 +69,8 @@ class _Errand(Struct, omit_defaults=True):
     pid: int | None = None
     timed_out: bool = False
     cancelled: bool = False
+    failed: str | None = None
+    """Why it was stopped as one that has failed."""
     exit: Exit | None = None
     """Its process has ended, its output is not complete yet."""
     ended: float = 0.0
@@ -179,13 +181,20 @@ class Errands:
         errand = self._all.get(name)
         if errand is None or errand.exit is not None:
             return
-        if not errand.timed_out:
+        if not errand.timed_out and errand.failed is None:
             errand.cancelled = True
         self._keep(name)
         self._shell.effect("stop", name=name, inc=errand.incarnation, grace=grace, then=[])
         heartbeats = self._shell.heartbeats
         if heartbeats is not None and grace != 0:
             heartbeats.stop(name, errand.incarnation, grace)
+
+    def fail(self, name: str, reason: str, grace: float | None) -> None:
+        """`stop` one that has failed, for ``reason``: with what status it then ends says nothing any more."""
+        errand = self._all.get(name)
+        if errand is not None and errand.failed is None and self.running(name) is not None:
+            errand.failed = reason
+            self.stop(name, grace)
 
     async def run(
         self,
@@ -229,6 +238,14 @@ class Errands:
         """Its process; None before it is spawned and when it has ended."""
         errand = self._all.get(name)
         return None if errand is None or errand.exit is not None else errand.pid
+
+    def running(self, name: str) -> tuple[int, int] | None:
+        """Incarnation and pid of one that runs and was not asked to end."""
+        errand = self._all.get(name)
+        if errand is None or errand.pid is None or errand.exit is not None:
+            return None
+        asked = errand.cancelled or errand.timed_out or errand.failed is not None
+        return None if asked else (errand.incarnation, errand.pid)
 
     # After a take-over
 
@@ -293,6 +310,8 @@ class Errands:
             errand.exit = msgspec.structs.replace(
                 errand.exit, normal=False, reason=f"timed out after {errand.timeout:g} s"
             )
+        elif errand.failed is not None:
+            errand.exit = msgspec.structs.replace(errand.exit, normal=False, reason=errand.failed, code=None)
         errand.ended = time.time()
         self._left[name] = errand.incarnation
         self._shell.loop.call_later(_LAST_WORDS, self._forget, name, errand.incarnation)
@@ -354,7 +373,7 @@ class Errands:
         if self._shell.loop.time() < errand.deadline:
             self._arm(name)
             return
-        errand.timed_out = not errand.cancelled
+        errand.timed_out = not errand.cancelled and errand.failed is None
         self.stop(name, 0)
         self._shell.flush()
 

@@ -32,7 +32,7 @@ class KeepAwake:
 
     def run_goes_on(self, job: str, run: str, *, going: bool) -> None:
         """A run has begun, or has ended."""
-        settings = self._shell.plan.jobs.get(job)
+        settings = self._shell.jobs.settings(job, run)
         if going and settings is not None and settings.keep_awake:
             self._runs.add(run)
         else:

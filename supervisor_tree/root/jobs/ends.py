@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,6 +23,8 @@ _STATE = "run-ended/"
 
 class _Ended(msgspec.Struct):
     record: RunRecord
+    names: dict[str, Any] | None = None
+    """Of its rows in the SQL view; None: the root before us did not keep them."""
     told: bool = False
     """The journal has its line."""
     tail: list[str] = []
@@ -39,9 +41,9 @@ class Ends:
         """Runs that have ended and whose record is not on the disk yet."""
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, record: RunRecord, *, told: bool) -> None:
-        """A run is over. ``told``: another line of the journal says so."""
-        ended = _Ended(record, told)
+    def add(self, record: RunRecord, names: dict[str, Any], *, told: bool) -> None:
+        """A run is over. ``told``: another line of the journal says so. ``names``: `JobsShell.record_names`."""
+        ended = _Ended(record, names, told)
         self._keep(ended)
         self.unwritten[record.run] = record
         self._queue.append(ended)
@@ -94,7 +96,7 @@ class Ends:
                 output_tail=lines,
                 reason=record.reason,
                 status=record.status,
-                **shell.jobs.record_names(record.job),
+                **(ended.names if ended.names is not None else shell.jobs.record_names(record.job, record.run)),
             )
             ended.told, ended.tail = True, lines
             self._keep(ended)

@@ -47,6 +47,8 @@ def _summary(job: JobRecord, now: float) -> str:
     said = f"{job.name} is {job.state}" + (f": {job.reason}" if job.reason else "")
     if job.running is not None and job.running.started is not None:
         said += f", for {duration(max(0.0, now - job.running.started))} (run {job.running.run})"
+        if job.running.reason and job.running.reason != job.reason:
+            said += f": {job.running.reason}"
     if job.last is not None:
         when = f" {duration(max(0.0, now - job.last.ended))} ago" if job.last.ended is not None else ""
         was = "was " if job.last.state in ("interrupted", "cancelled", "skipped") else ""
@@ -61,6 +63,8 @@ def _summary(job: JobRecord, now: float) -> str:
 
 
 def _next(job: JobRecord, now: float) -> str:
+    if job.state == "removed":
+        return f"it is gone when its run has ended: `supervisor-tree ctl runs {job.name} -f` shows how that gets on"
     if job.state == "running":
         return f"`supervisor-tree ctl runs {job.name} -f` shows how it gets on"
     if job.state == "stopped":

@@ -19,6 +19,7 @@ from supervisor_tree.core.jobs import events as ev
 from supervisor_tree.core.jobs.records import JobRecord, RunRecord
 from supervisor_tree.core.jobs.spec import Now, program_name
 from supervisor_tree.root.clocks import rfc3339
+from supervisor_tree.root.files import write_logs_json
 from supervisor_tree.root.jobs import planning, run_logs
 from supervisor_tree.root.jobs.awake import KeepAwake
 from supervisor_tree.root.jobs.clock import JobClock
@@ -26,10 +27,12 @@ from supervisor_tree.root.jobs.ends import Ends
 from supervisor_tree.root.jobs.files import JobFiles, folder
 from supervisor_tree.root.jobs.gates import Gates
 from supervisor_tree.root.jobs.requests import Requests
+from supervisor_tree.root.jobs.run_settings import RunSettings
 from supervisor_tree.root.jobs.showing import job_json, run_json, status_json
 from supervisor_tree.root.jobs.tasks import Tasks
 
 if TYPE_CHECKING:
+    from supervisor_tree.config.job_settings import JobSettings
     from supervisor_tree.core.jobs.jobs import Jobs
     from supervisor_tree.root.shell import Shell
 
@@ -52,6 +55,7 @@ class JobsShell:
         self.ending = False
         """No run begins any more."""
         self._all_ended = False
+        self.run_settings = RunSettings(shell)
         self.tasks = Tasks(shell)
         self.gates = Gates(shell)
         self.files = JobFiles(shell)
@@ -91,6 +95,7 @@ class JobsShell:
         """The state of the root before us."""
         for key, value in state.items():
             self.tasks.load(key, value)
+            self.run_settings.load(key, value)
             self.ends.load(key, value)
         items = {key.removeprefix(_STATE): value for key, value in state.items() if key.startswith(_STATE)}
         if items:
@@ -117,7 +122,9 @@ class JobsShell:
             self._begin(planning.machine_without_jobs(plan))
         if self._machine is not None:
             specs, timetables = planning.specs(plan)
+            self.run_settings.replan(self._machine.records())
             self.tell(ev.Reconfigured(specs, timetables, plan.tree.max_runs, frozenset(removed)))
+            self._shell.limits.replan()
         self.awake.look()
 
     def tell(self, event: ev.Event) -> None:
@@ -193,10 +200,15 @@ class JobsShell:
         await self.ends.finish(_LAST)
         await self.files.finish(_LAST)
 
+    def close(self) -> None:
+        """Nothing comes due any more."""
+        self._clock.close()
+
     # Effects
 
     def _start_task(self, effect: fx.StartTask) -> None:
         self.gates.forget(effect.run)
+        self.run_settings.begins(effect.run, effect.attempt)
         self.awake.run_goes_on(effect.job, effect.run, going=True)
         self.tasks.start(effect)
 
@@ -205,13 +217,14 @@ class JobsShell:
 
     async def _ask_verify(self, effect: fx.Verify) -> None:
         shell = self._shell
-        job = shell.plan.jobs.get(effect.job)
+        job = self.settings(effect.job, effect.run)
         refusal = None
         try:
             if job is not None:
                 stages = [stage for stage in job.stages if stage.name == effect.stage]
                 probes = stages[0].verify if stages else () if effect.stage else job.verify
-                written = await self.tasks.output(effect.run)
+                # What a stage has written that is not run again counts for the whole.
+                written = await self.tasks.output(effect.run, all_attempts=bool(job.stages) and not effect.stage)
                 owner = f"{effect.job}:{effect.stage}" if effect.stage else effect.job
                 refusal = await shell.probes.verify(owner, probes, written)
         except Exception as error:
@@ -247,7 +260,10 @@ class JobsShell:
         self.gates.forget(record.run)
         self.awake.run_goes_on(record.job, record.run, going=False)
         self._write_status(record)
-        self.ends.add(record, told=record.state == "skipped")
+        self.ends.add(record, self.record_names(record.job, record.run), told=record.state == "skipped")
+        self.run_settings.forget(record.run)
+        if record.job not in self._shell.plan.jobs:
+            self._shell.after_commit(lambda: write_logs_json(self._shell))
         self.requests.run_ended(record)
 
     def _note(self, effect: fx.Note) -> None:
@@ -256,14 +272,14 @@ class JobsShell:
             if isinstance(fields.get(key), float | int):
                 fields[key] = rfc3339(fields[key])
         if effect.kind in ("run_skipped", "run_waiting"):
-            fields = {"reason": None, "status": None, **fields, **self.record_names(effect.job)}
+            fields = {"reason": None, "status": None, **fields, **self.record_names(effect.job, fields.get("run"))}
             if isinstance(fields.get("run"), str) and (record := self._of(effect.job, fields["run"])) is not None:
                 fields["run"] = run_json(record)
         self._shell.note(effect.kind, effect.job, **fields)
 
-    def record_names(self, job: str) -> dict[str, Any]:
+    def record_names(self, job: str, run: str | None) -> dict[str, Any]:
         """`record` of a job, for its lines: names of its rows in the SQL view."""
-        settings = self._shell.plan.jobs.get(job)
+        settings = self.settings(job, run)
         if settings is None or settings.record is None:
             return {}
         return {"record": {"event_type": settings.record.event_type, "job_name": settings.record.job_name}}
@@ -278,12 +294,24 @@ class JobsShell:
         """All jobs, in the order of the files."""
         return [] if self._machine is None else self._machine.names()
 
+    def leaving(self) -> list[str]:
+        """Those that are in the files no more, and whose run has not ended."""
+        return [] if self._machine is None else self._machine.leaving()
+
+    def settings(self, job: str, run: str | None = None) -> JobSettings | None:
+        """By which a run goes; without one: a job's own, also of one that is leaving."""
+        if run is None and job not in self._shell.plan.jobs and (found := self._under_way(job)):
+            run = found[0].run
+        return self._shell.plan.jobs.get(job) if run is None else self.run_settings.of(job, run)
+
     def record(self, name: str) -> JobRecord | None:
         """How a job is, now."""
         record = self._seen(name)
         if record is not None:
             record.last = None if record.last is None else self._with_log(record.last)
-            record.running = None if record.running is None else self._with_log(record.running)
+            if record.running is not None:
+                record.running = self._with_log(record.running)
+                record.running.reason = record.running.reason or self._shell.limits.of_run(record.running.run)
         return record
 
     def json(self, name: str) -> dict[str, Any] | None:
@@ -330,7 +358,7 @@ class JobsShell:
         return next((record for record in records if record is not None and record.run == run), None)
 
     def _with_log(self, record: RunRecord) -> RunRecord:
-        settings = self._shell.plan.jobs.get(record.job)
+        settings = self.run_settings.of(record.job, record.run)
         if record.log is None and settings is not None:
             return msgspec.structs.replace(record, log=run_logs.log_of(self._shell.plan, settings, record.run).file)
         return record
@@ -346,7 +374,7 @@ class JobsShell:
 
     def _write_state(self) -> None:
         if self._machine is not None:
-            self.files.replace(planning.state_file(self._shell.plan), self._state_text)
+            self.files.keep(planning.state_file(self._shell.plan), self._state_text)
 
     def _state_text(self) -> bytes:
         assert self._machine is not None

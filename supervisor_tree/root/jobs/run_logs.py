@@ -35,6 +35,8 @@ class Begin(Struct):
 
     attempt: int
     marks: list[Mark]
+    first: list[Mark] = []
+    """Where that of its first one began."""
 
 
 def log_of(plan: config.Plan, job: JobSettings, run: str) -> LogSettings:

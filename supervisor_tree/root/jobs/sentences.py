@@ -30,6 +30,10 @@ def _because(line: Line) -> str:
     return f": {line['reason']}" if line.get("reason") else ""
 
 
+def _unexpected(line: Line) -> str:
+    return " (unexpected: its `outcome` does not name it)" if line.get("unexpected") else ""
+
+
 def _by(line: Line) -> str:
     by = f" by {line['by']}" if line.get("by") else ""
     why = line.get("why") or line.get("reason")
@@ -76,9 +80,9 @@ SENTENCES: dict[str, Callable[[Line], str]] = {
         f"the last ones took {duration(float(line['longest']))}"
     ),
     "job_failing": lambda line: (
-        f"{line['name']} keeps failing, {line['failures']} times in a row{_because(line)}"
+        f"{line['name']} keeps failing, {line['failures']} times in a row{_because(line)}{_unexpected(line)}"
         if line["failures"] > 1
-        else f"{line['name']} has failed{_because(line)}"
+        else f"{line['name']} has failed{_because(line)}{_unexpected(line)}"
     ),
     "job_unexpected_exit": lambda line: f"{line['name']} ended as its `outcome` does not name it{_because(line)}",
     "job_stopped": lambda line: f"the schedule of {line['name']} was stopped{_by(line)}",

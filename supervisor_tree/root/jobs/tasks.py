@@ -46,6 +46,8 @@ class Tasks:
         ended = partial(self._ended, effect)
         started = partial(self._started, effect)
         if self._shell.errands.adopt(effect.name, ended, started, tag=effect.start):
+            if self._shell.errands.running(effect.name) is not None:
+                self._shell.limits.program_runs(effect.name, effect.job, effect.run)
             return
         key = (effect.name, effect.start)
         if key in self._making:
@@ -69,13 +71,13 @@ class Tasks:
         reason = ""
         program = None
         marks: list[run_logs.Mark] = []
-        job = shell.plan.jobs.get(effect.job)
+        job = shell.jobs.settings(effect.job, effect.run)
         stage = None if job is None else _stage(job, effect.stage)
         try:
             if job is None or (effect.stage and stage is None):
                 reason = f"{effect.name} is not in the tree file any more"
             else:
-                plan = shell.plan
+                plan = shell.jobs.run_settings.plan(effect.job, effect.run)
                 settings = job
                 begins = self._begins.get(effect.run)
                 names = config.run_names(effect.run, effect.instance)
@@ -99,7 +101,8 @@ class Tasks:
             # Several instances begin at once: who was first has seen the files before any of them wrote.
             begins = self._begins.get(effect.run)
             if begins is None or begins.attempt != effect.attempt:
-                self._begins[effect.run] = begin = run_logs.Begin(effect.attempt, marks)
+                first = begins.first or begins.marks if begins is not None else marks
+                self._begins[effect.run] = begin = run_logs.Begin(effect.attempt, marks, first)
                 shell.state(_BEGINS + effect.run, msgspec.json.encode(begin))
         if program is None or job is None:
             self._never(effect, reason)
@@ -122,9 +125,11 @@ class Tasks:
         self._shell.flush()
 
     def _started(self, effect: fx.StartTask, pid: int) -> None:
+        self._shell.limits.program_runs(effect.name, effect.job, effect.run)
         self._shell.jobs.tell(ev.TaskStarted(effect.job, effect.run, effect.name, effect.start))
 
     def _ended(self, effect: fx.StartTask, ended: Ended) -> None:
+        self._shell.limits.program_ended(effect.name)
         number = ended.exit.signal
         self._shell.jobs.tell(
             ev.TaskEnded(
@@ -140,10 +145,10 @@ class Tasks:
 
     # Output
 
-    async def output(self, run: str) -> RunOutput:
-        """What the present attempt of a run has written."""
+    async def output(self, run: str, *, all_attempts: bool = False) -> RunOutput:
+        """What the present attempt of a run has written, or all of them."""
         begin = self._begins.get(run)
-        marks = begin.marks if begin is not None else []
+        marks = [] if begin is None else begin.first if all_attempts and begin.first else begin.marks
         return await self.read(lambda: run_logs.output(marks), RunOutput(()))
 
     async def read(self, work: Callable[[], T], otherwise: T) -> T:

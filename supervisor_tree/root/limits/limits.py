@@ -1,18 +1,21 @@
-"""`memory_max` and `cpu_max`: running workers that have one are looked at every `EVERY` seconds, no other.
+"""`memory_max` and `cpu_max`: running workers, and programs of runs, that have one are looked at every `EVERY` seconds,
+no other.
 
-One timer for all of them, and none while no such worker runs. What a look says is judged here, on the loop; a
-worker over its limit is killed as a crash, or (`on_limit = "alert"`, or an operator's hold) told of once, until it
-is back below. A new root knows what was told of; its mean of CPU begins anew.
+One timer for all of them, and none while none of them runs. What a look says is judged here, on the loop; a
+worker over its limit is killed as a crash, a program of a run is stopped as one that has failed, or (`on_limit =
+"alert"`, or an operator's hold of the worker) it is told of once, until it is back below. A new root knows what was
+told of; its mean of CPU begins anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from supervisor_tree.config.programs import grace
 from supervisor_tree.core import events as ev
 from supervisor_tree.core import gates
 from supervisor_tree.core.limits import WINDOW, over
@@ -22,7 +25,7 @@ from supervisor_tree.root.limits.sampling import Sampler, Used, Wanted
 from supervisor_tree.root.words import cores, size
 
 if TYPE_CHECKING:
-    from supervisor_tree.config.settings import WorkerSettings
+    from supervisor_tree.config.settings import ProgramSettings
     from supervisor_tree.root.shell import Shell
 
 EVERY = 2.0
@@ -48,11 +51,20 @@ class Passed(msgspec.Struct):
     kinds: dict[str, Over] = {}
 
 
+class _Of(NamedTuple):
+    """Whose a program of a run is."""
+
+    job: str
+    run: str
+
+
 class Limits:
-    """The limits of one tree's workers."""
+    """The limits of one tree's workers and runs."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
+        self._programs: dict[str, _Of] = {}
+        """Programs of runs, by their names."""
         self._running: dict[str, Wanted] = {}
         self._passed: dict[str, Passed] = {}
         self._sampler = Sampler(shell.keeper_pid)
@@ -72,17 +84,45 @@ class Limits:
         passed = self._passed.get(name)
         return None if passed is None else "; ".join(each.reason for each in passed.kinds.values())
 
+    def of_run(self, run: str) -> str | None:
+        """The same of the programs of a run."""
+        reasons = [self.reason(name) for name, of in self._programs.items() if of.run == run]
+        return "; ".join(reason for reason in reasons if reason is not None) or None
+
     def changed(self, paths: Iterable[str]) -> None:
         """These nodes are not what they were: who runs, and has a limit, is looked at from now on."""
         for path in paths:
-            name, wanted = self._shell.bare(path), self._wanted(path)
-            if wanted is not None:
-                self._running[name] = wanted
-            elif self._running.pop(name, None) is None and name not in self._passed:
-                continue
-            passed = self._passed.get(name)
-            if passed is not None and (wanted is None or wanted.worker[1] != passed.incarnation):
-                self._forget(name)
+            self._watch(self._shell.bare(path), self._wanted(path))
+        self._arm()
+
+    def program_runs(self, name: str, job: str, run: str) -> None:
+        """A program of a run runs."""
+        self._programs[name] = _Of(job, run)
+        self._watch(name, self._wanted_program(name))
+        self._arm()
+
+    def program_ended(self, name: str) -> None:
+        """It does not any more."""
+        if self._programs.pop(name, None) is not None:
+            self._watch(name, None)
+            self._arm()
+
+    def replan(self) -> None:
+        """Limits of runs may be others, also of those under way."""
+        for name in self._programs:
+            self._watch(name, self._wanted_program(name))
+        self._arm()
+
+    def _watch(self, name: str, wanted: Wanted | None) -> None:
+        if wanted is not None:
+            self._running[name] = wanted
+        elif self._running.pop(name, None) is None and name not in self._passed:
+            return
+        passed = self._passed.get(name)
+        if passed is not None and (wanted is None or wanted.worker[1] != passed.incarnation):
+            self._forget(name)
+
+    def _arm(self) -> None:
         if self._running and self._timer is None and not self._looking:
             self._timer = self._shell.loop.call_later(EVERY, self._begin)
         elif not self._running and self._timer is not None:
@@ -97,6 +137,19 @@ class Limits:
         if settings is None or (settings.memory_max is None and settings.cpu_max is None):
             return None
         return Wanted((node.name, node.incarnation), node.pid, settings.memory_max, settings.cpu_max)
+
+    def _wanted_program(self, name: str) -> Wanted | None:
+        running, settings = self._shell.errands.running(name), self._settings(name)
+        if running is None or settings is None or (settings.memory_max is None and settings.cpu_max is None):
+            return None
+        return Wanted((name, running[0]), running[1], settings.memory_max, settings.cpu_max)
+
+    def _settings(self, name: str) -> ProgramSettings | None:
+        """What limits a worker or a program, as it is now: a reload may change it under way."""
+        of = self._programs.get(name)
+        if of is None:
+            return self._shell.spawning.settings(name)
+        return self._shell.plan.jobs.get(of.job) or self._shell.jobs.settings(of.job, of.run)
 
     # One look
 
@@ -126,9 +179,11 @@ class Limits:
 
     def _judge(self, used: Used) -> None:
         name, incarnation = used.worker
-        wanted, settings = self._running.get(name), self._shell.spawning.settings(name)
+        wanted, settings = self._running.get(name), self._settings(name)
         if wanted is None or settings is None or wanted.worker != used.worker:
             return  # it has ended while we looked
+        if name in self._programs and self._shell.errands.running(name) is None:
+            return  # it is about to
         before = self._passed.get(name) or Passed(incarnation)
         after = Passed(incarnation)
         values = (("memory", used.memory, wanted.memory_max), ("cpu", used.cpu, wanted.cpu_max))
@@ -145,7 +200,12 @@ class Limits:
                 self._tell("limit_exceeded", name, kind, value, limit, used.biggest.get(kind, []))
             elif kind in before.kinds and kind not in after.kinds:
                 self._tell("limit_kept_again", name, kind, value, limit, None)
-        self._kill(name, incarnation, after, settings)
+        if name in self._programs:
+            if after.kinds and settings.on_limit == "restart":
+                self._fail(name, "; ".join(each.reason for each in after.kinds.values()), settings)
+                return
+        else:
+            self._kill(name, incarnation, after, settings)
         self._remember(name, before, after)
 
     def _tell(
@@ -156,17 +216,27 @@ class Limits:
             fields["seconds"] = WINDOW
         if processes is not None:
             fields |= {"severity": "warning", "then": self._then(name), "processes": processes}
-        self._shell.note(event, name, **fields)
+        of = self._programs.get(name)
+        if of is not None:
+            fields |= {"run": of.run, "program": name}
+        self._shell.note(event, name if of is None else of.job, **fields)
 
     def _then(self, name: str) -> str:
-        """What follows: in the words of `on_limit`, or `hold`."""
-        settings = self._shell.spawning.settings(name)
+        """What follows: in the words of `on_limit`, `hold`, or (a run) `fail`."""
+        settings = self._settings(name)
+        if name in self._programs:
+            return "fail" if settings is not None and settings.on_limit == "restart" else "alert"
         path = self._shell.directory.find(name)
         if path is not None and gates.held(self._shell.tree.nodes[path]):
             return "hold"
         return settings.on_limit if settings is not None else "alert"
 
-    def _kill(self, name: str, incarnation: int, passed: Passed, settings: WorkerSettings) -> None:
+    def _fail(self, name: str, reason: str, settings: ProgramSettings) -> None:
+        """Have a program of a run stopped: it has failed, and what follows is what follows a failure."""
+        self._shell.errands.fail(name, reason, grace(settings))
+        self._watch(name, None)
+
+    def _kill(self, name: str, incarnation: int, passed: Passed, settings: ProgramSettings) -> None:
         """Have it killed as a crash, if that is to follow; one that is held is asked about again at each look."""
         path = self._shell.directory.find(name)
         if path is None or settings.on_limit != "restart" or gates.held(self._shell.tree.nodes[path]):

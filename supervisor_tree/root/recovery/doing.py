@@ -161,7 +161,7 @@ class Doing:
         if name is None:
             name = f":recover:{recovery.rule.name}.{recovery.next + 1}"
             plan = shell.plan
-            owner = plan.jobs.get(case.about) or shell.spawning.settings(case.about)
+            owner = shell.jobs.settings(case.about, case.run) or shell.spawning.settings(case.about)
             log = os.path.join(plan.state_dir, "logs", f"recover:{recovery.rule.name}.log")
             program = await shell.errands.program(owner, step.names, log=log)
             future: asyncio.Future[Ended] = shell.loop.create_future()

@@ -1,7 +1,7 @@
 """Recoveries of one tree: which rules answer what befell a job or a worker, and the steps that are done for it.
 
-What is known of them is state: the cases (`recovery/case/ID`) and when each rule was answered (`recovery/past/RULE`,
-monotonic time). A root that takes over goes on with the next step.
+What is known of them is state: the cases (`recovery/case/ID`) and when each rule was answered (`pasts.py`). A root that
+takes over goes on with the next step.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from supervisor_tree.core.recovery.progress import Past, Recovery
 from supervisor_tree.core.recovery.rules import Rule, answers_run, matched
 from supervisor_tree.root.aside import Aside, TooLate
 from supervisor_tree.root.clocks import rfc3339
-from supervisor_tree.root.recovery import log_file
+from supervisor_tree.root.recovery import journal, log_file
 from supervisor_tree.root.recovery.befalling import Befalling
 from supervisor_tree.root.recovery.cases import Case
 from supervisor_tree.root.recovery.doing import Doing
+from supervisor_tree.root.recovery.pasts import Pasts
 from supervisor_tree.root.recovery.saying import Saying
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from supervisor_tree.root.outputs.runs import RunOutput
     from supervisor_tree.root.shell import Shell
 
-_CASE, _PAST = "recovery/case/", "recovery/past/"
+_CASE = "recovery/case/"
 _CONTEXT = 20
 """Lines of output that an alert carries."""
 
@@ -50,8 +51,10 @@ class Recoveries:
         self._cases: dict[str, Case] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._done: dict[str, OnDone] = {}
-        self._pasts: dict[str, Past] = {}
+        self.pasts = Pasts(shell)
         self._aside = Aside(shell.loop, 4)
+        self._one_ended = asyncio.Event()
+        """Set, and replaced, whenever a recovery ends."""
         self._saying = Saying(shell)
         self._doing = Doing(shell)
         self._befalling = Befalling(shell)
@@ -92,7 +95,7 @@ class Recoveries:
                 self._forget(id_)
 
     def _case_of_run(self, id_: str, job: str, run: Mapping[str, Any], output: RunOutput | None) -> Case | None:
-        settings = self._shell.plan.jobs.get(job)
+        settings = self._shell.jobs.settings(job, str(run["run"]))
         if settings is None or not settings.recover:
             return None
         result = Result(
@@ -158,14 +161,11 @@ class Recoveries:
         return recovering.rule(name, settings) if settings is not None else None
 
     def past(self, name: str) -> Past:
-        return self._pasts.setdefault(name, Past())
+        return self.pasts.of(name)
 
     def _log(self, name: str, case: Case) -> LogSettings | None:
         settings = self._shell.plan.recover.get(name)
         return log_file.of(settings.log, case.at, _run(case)) if settings is not None else None
-
-    def _keep_past(self, name: str) -> None:
-        self._shell.state(_PAST + name, msgspec.json.encode(self._pasts[name]))
 
     def keep(self, case: Case) -> None:
         """Hand the case on with the present round's commit."""
@@ -232,7 +232,7 @@ class Recoveries:
         """How a run ended, for the log: also one that no rule is for."""
         if case.result is None or case.run is None:
             return
-        settings = self._shell.plan.jobs.get(case.about)
+        settings = self._shell.jobs.settings(case.about, case.run)
         names = [name for name, _ in case.rules] or list(settings.recover if settings is not None else ())
         logs = {log.file: log for name in names if (log := self._log(name, case)) is not None}
         for log in list(logs.values())[: None if case.rules else 1]:
@@ -252,6 +252,8 @@ class Recoveries:
         if rule is None:
             return
         names = case.matched.get(name) or await self._matched(rule, text)
+        if case.run is not None:
+            await self._turn(rule)
         now = shell.loop.time()
         refusal = self.past(name).refuses(rule, now)
         if refusal is not None:
@@ -273,11 +275,20 @@ class Recoveries:
             attempt=case.attempt,
         )
         self.past(name).begin(rule, case.recovery.id, now)
-        self._keep_past(name)
+        self.pasts.keep(name)
         self.keep(case)
-        self.triggered(case.recovery, case.result)
+        journal.triggered(shell, case.recovery, case.result)
         self._saying.say(self._log(name, case), words.triggered(case.recovery, case.result))
         shell.flush()
+
+    async def _turn(self, rule: Rule) -> None:
+        """Another run's recovery by the same rule is let end first, where no `cooldown` refuses this one after it."""
+        while not rule.cooldown and self._goes_on(self.past(rule.name).under_way):
+            await self._one_ended.wait()
+
+    def _goes_on(self, recovery: str | None) -> bool:
+        known = (case.recovery for case in self._cases.values())
+        return any(each is not None and each.id == recovery for each in known)
 
     async def _carry_out(self, case: Case, recovery: Recovery, text: str) -> None:
         shell = self._shell
@@ -298,7 +309,7 @@ class Recoveries:
                 shell.internal_error(f"recovery step {step.words} of {recovery.rule.name}", error)
                 ok, said, beside = False, f"internal error: {error!r}", ()
             result = recovery.done(ok, said, started=rfc3339(started), ended=rfc3339(time.time()))
-            self.stepped(recovery, result)
+            journal.stepped(shell, recovery, result)
             self._saying.say(log, *beside, words.step(recovery, result))
             self.keep(case)
             shell.flush()
@@ -306,42 +317,13 @@ class Recoveries:
     def _end(self, case: Case, recovery: Recovery, *, cancelled: bool = False) -> None:
         name = recovery.rule.name
         self.past(name).end(self._shell.loop.time())
-        self._keep_past(name)
+        self.pasts.keep(name)
+        self._one_ended.set()
+        self._one_ended = asyncio.Event()
         self._befalling.answered(name)
-        self.ended(recovery, cancelled=cancelled)
+        journal.ended(self._shell, recovery, cancelled=cancelled)
         self._saying.say(
             self._log(name, case), (words.INFO, "Recovery cancelled") if cancelled else words.over(recovery)
-        )
-
-    # The journal
-
-    def triggered(self, recovery: Recovery, result: Result | None) -> None:
-        self._shell.note(
-            "recovery_triggered",
-            recovery.about,
-            rule=recovery.rule.name,
-            why=recovery.why,
-            exit=recovery.exit,
-            signal=result.signal if result is not None else None,
-            outcome=recovery.outcome,
-            matched=list(recovery.matched),
-            run=recovery.run,
-        )
-
-    def stepped(self, recovery: Recovery, result: dict[str, Any]) -> None:
-        self._shell.note("recovery_step", recovery.about, run=recovery.run, **result)
-
-    def ended(self, recovery: Recovery, *, cancelled: bool = False) -> None:
-        ok = not cancelled and recovery.failures == 0
-        self._shell.note(
-            "recovery_ended",
-            recovery.about,
-            rule=recovery.rule.name,
-            ok=ok,
-            cancelled=cancelled,
-            failures=recovery.failures,
-            exit=recovery.exit,
-            run=recovery.run,
         )
 
     # Recoveries that a `guard` does itself
@@ -359,14 +341,14 @@ class Recoveries:
             return refusal
         past.begin(recovery.rule, recovery.id, now)
         past.end(now)
-        self._keep_past(name)
-        self.triggered(recovery, None)
+        self.pasts.keep(name)
+        journal.triggered(self._shell, recovery, None)
         return None
 
     def guard_ended(self, recovery: Recovery) -> None:
         self.past(recovery.rule.name).end(self._shell.loop.time())
-        self._keep_past(recovery.rule.name)
-        self.ended(recovery)
+        self.pasts.keep(recovery.rule.name)
+        journal.ended(self._shell, recovery)
 
     # After a root's death
 
@@ -375,13 +357,12 @@ class Recoveries:
         if key.startswith(_CASE):
             case = msgspec.json.decode(value, type=Case)
             self._cases[case.id] = case
-        elif key.startswith(_PAST):
-            self._pasts[key.removeprefix(_PAST)] = msgspec.json.decode(value, type=Past)
-        else:
+        elif not self.pasts.load(key, value):
             self._befalling.load(key, value)
 
     def resume(self) -> None:
         """Go on with what was under way, and with watching."""
+        self.pasts.resume()
         self._befalling.replan()
         for case in self._cases.values():
             if not case.over and case.id not in self._tasks:

@@ -34,7 +34,10 @@ def _wish(
     of_jobs: Callable[[tuple[str, ...]], jobs.Request],
 ) -> Operation:
     """A wish about workers, supervisors and jobs: the tree is told of the ones, the jobs of the others."""
-    paths, runs = names.split(shell, ["all"] if request.flag("all") else request.names())
+    asked = ["all"] if request.flag("all") else request.names()
+    paths, runs = names.split(shell, asked)
+    if request.command == "stop" and "all" in asked:
+        runs += shell.jobs.leaving()
     operation = _begun(shell, request, paths, runs)
     operation.parts = max(1, bool(paths) + bool(runs))
     if paths or not runs:

@@ -114,7 +114,8 @@ def _why_job(shell: Shell, request: Request, client: bytes, name: str) -> None:
 
     def tell(lines: list[Line]) -> Any:
         job = shell.jobs.record(name)
-        assert job is not None
+        if job is None:  # it was leaving, and has ended while the journal was read
+            raise RootError(f"no such job any more: {name}", code="no_such_name")
         chain = [sentences.link(line) for line in lines]
         return {**explaining.explain(job, chain), "output": explaining.output(job, lines)[-_OUTPUT:]}
 
@@ -129,6 +130,8 @@ def _answer(shell: Shell, request: Request, client: bytes, read: Any, tell: Any)
         try:
             found = await shell.loop.run_in_executor(None, read)
             control.end(client, request.id, tell(found))
+        except RootError as error:
+            control.error(client, request.id, error)
         except OSError as error:
             control.error(client, request.id, RootError(f"journal or log can't be read: {error}", code="failed"))
         shell.flush()

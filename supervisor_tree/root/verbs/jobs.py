@@ -79,7 +79,7 @@ def run(shell: Shell, request: Request, client: bytes) -> Operation:
 
 def _asked(shell: Shell, request: Request) -> list[str]:
     asked = request.names()
-    return names.jobs(shell, asked) if asked else shell.jobs.names()
+    return names.jobs(shell, asked) if asked else [*shell.jobs.names(), *shell.jobs.leaving()]
 
 
 def _when(run: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from supervisor_tree.core.recovery.progress import Recovery
 from supervisor_tree.core.severity import LEVELS
 from supervisor_tree.root.control import Request
 from supervisor_tree.root.errors import RootError
+from supervisor_tree.root.recovery import journal
 
 if TYPE_CHECKING:
     from supervisor_tree.root.shell import Shell
@@ -48,7 +49,7 @@ def recovery(shell: Shell, request: Request, client: bytes) -> dict[str, Any]:
             fields = request.args.get("fields")
             if not isinstance(fields, dict):
                 raise RootError("fields: a table is expected", code="usage")
-            shell.recovery.stepped(about, {key: fields.get(key) for key in ("rule", "step", "verb", "ok", "text")})
+            journal.stepped(shell, about, {key: fields.get(key) for key in ("rule", "step", "verb", "ok", "text")})
         case "ended":
             shell.recovery.guard_ended(about)
         case _:

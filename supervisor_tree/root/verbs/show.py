@@ -58,8 +58,12 @@ def tree_json(shell: Shell, clock: Clock, children: list[dict[str, Any]]) -> dic
         "dropped": dict(shell.dropped()),
         **shell.store.trouble(),
         "children": children,
-        "jobs": [told for name in shell.jobs.names() if (told := shell.jobs.json(name)) is not None],
+        "jobs": [told for name in _jobs(shell) if (told := shell.jobs.json(name)) is not None],
     }
+
+
+def _jobs(shell: Shell) -> list[str]:
+    return [*shell.jobs.names(), *shell.jobs.leaving()]
 
 
 def child_json(shell: Shell, view: NodeView, clock: Clock, used: dict[int, Used]) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, An
 
 def described_job(shell: Shell, name: str) -> dict[str, Any]:
     """All about one job."""
-    settings = shell.plan.jobs.get(name)
+    settings = shell.jobs.settings(name)
     told = shell.jobs.json(name) or {}
     logs = None if settings is None else config.job_logs(shell.plan, settings)
     return {**told, "settings": without_values(settings), "logs": logs}

@@ -59,6 +59,13 @@ def status(t: Tree, name: str) -> Fields:
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
+def records(t: Tree, name: str) -> list[Fields]:
+    """`runs.jsonl`; without a line that is just being written."""
+    file = t.state_dir / "jobs" / name / "runs.jsonl"
+    found = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in found if line.endswith("\n")]
+
+
 def lines(t: Tree, file: str) -> list[str]:
     """Lines of a file in the tree's folder; none where there is no file."""
     path = t.dir / file

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import MakeTree
 from tests.support.processes import told
 from tests.support.tree import Tree
-from tests.support.waiting import eventually, wait_gone
+from tests.support.waiting import PATIENCE, eventually, wait_gone
 from tests.system.jobs.looking import ended, job, lines, runs, status, wait_job, wait_lines, wait_runs
 
 _WAITS = "echo $$$$ >> pids; while [ ! -e go ]; do sleep 0.05; done; echo end >> ends; exit 3"
@@ -38,7 +38,7 @@ def test_a_run_goes_on_over_the_death_of_the_root(tree: MakeTree) -> None:
     for _ in range(2):
         root = t.root_pid()
         t.kill(root)
-        t.wait_new_root(root, 10.0)
+        t.wait_new_root(root)
     assert lines(t, "pids") == [str(pid)]  # not started twice
     before = wait_job(t, "long", lambda j: j["state"] == "running", "it runs")
     t.ctl("stop", "long", timeout=20)  # nothing follows it
@@ -58,10 +58,10 @@ def test_the_exit_status_of_an_adopted_run_is_its_own(tree: MakeTree) -> None:
     pid = _pid(t)
     root = t.root_pid()
     t.kill(root)
-    t.wait_new_root(root, 10.0)
+    t.wait_new_root(root)
     assert job(t, "long")["state"] == "running"
     (t.dir / "go").touch()
-    assert waiting.wait(15) == 3  # who waited over the root's death is answered, too
+    assert waiting.wait(PATIENCE) == 3  # who waited over the root's death is answered, too
     (run,) = wait_runs(t, "long", 1, state="failed")
     assert (run["exit"], run["reason"]) == (3, "exit status 3")
     assert (lines(t, "pids"), lines(t, "ends")) == ([str(pid)], ["end"])
@@ -85,7 +85,7 @@ def test_a_run_that_ends_while_there_is_no_root_is_recorded_by_the_next(tree: Ma
     os.kill(root, signal.SIGSTOP)  # replaced after 300 ms; until then nobody handles its end
     (t.dir / "go").touch()
     wait_gone(pid)
-    t.wait_new_root(root, 10.0)
+    t.wait_new_root(root)
     (run,) = wait_runs(t, "long", 1, state="failed")
     assert run["exit"] == 3
     # Deadlines are state: the time-out comes although the root that began it is gone.
@@ -112,7 +112,7 @@ def test_a_pipeline_goes_on_where_it_was_when_the_root_died(tree: MakeTree) -> N
     root = t.root_pid()
     t.kill(root)
     (t.dir / "go").touch()
-    t.wait_new_root(root, 10.0)
+    t.wait_new_root(root)
     (run,) = wait_runs(t, "nightly", 1, state="succeeded")
     assert sorted(lines(t, "said")) == ["one", "three", "x", "y"]
     assert [stage["state"] for stage in run["stages"]] == ["succeeded"] * 3
@@ -135,13 +135,14 @@ def test_the_death_of_the_keeper_interrupts_a_run_and_the_next_start_makes_it_ag
     first = job(t, "nightly")["running"]["run"]
 
     def first_stage() -> str:
-        items = json.loads((t.state_dir / "jobs.json").read_text())["items"]
-        return str(items[f"run/nightly/{first}"]["stages"][0]["state"])
+        file = t.state_dir / "jobs.json"
+        run = json.loads(file.read_text())["items"].get(f"run/nightly/{first}") if file.exists() else None
+        return str(run["stages"][0]["state"]) if run is not None else ""
 
     eventually(lambda: first_stage() == "succeeded", "it is on the disk that the first stage is done")
     t.keeper.send_signal(signal.SIGKILL)
-    t.keeper.wait(10)
-    t.assert_nothing_left(10.0)
+    t.keeper.wait()
+    t.assert_nothing_left(PATIENCE)
     (t.dir / "go").touch()
     t.start()
     again = wait_runs(t, "nightly", 1, cause="interrupted", state="succeeded")[0]
@@ -248,7 +249,7 @@ def test_a_job_that_leaves_the_tree_file_while_it_runs_ends_with_its_run(tree: M
     t.ctl("reload")
     root = t.root_pid()
     t.kill(root)
-    t.wait_new_root(root, 10.0)
+    t.wait_new_root(root)
     assert any(process.pid == pid for process in t.processes())
     (t.dir / "go").touch()
     assert ended(t, "long", 1)[0]["run"]["exit"] == 3
@@ -268,7 +269,7 @@ def test_roots_that_die_at_any_moment_lose_no_run_and_double_none(tree: MakeTree
         wait_lines(t, "said", 1 + 7 * number)
         root = t.root_pid()
         t.kill(root)
-        t.wait_new_root(root, 15.0)
+        t.wait_new_root(root)
     t.ctl("stop", "tick")
     wait_job(t, "tick", lambda j: j["state"] == "stopped", "it is stopped")
     said = lines(t, "said")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import MakeTree
 from tests.support.waiting import eventually
-from tests.system.jobs.looking import job, runs, status, wait_job, wait_lines
+from tests.system.jobs.looking import job, records, runs, status, wait_job, wait_lines
 
 
 @pytest.fixture
@@ -50,16 +50,15 @@ def test_a_full_disk_costs_no_run_and_no_record(tree: MakeTree, small_disk: Path
         while True:
             os.write(fill, b"\0" * 4096)
     os.close(fill)
-    eventually(lambda: t.events("job_files_not_written"), "it is told that the disk is full", 20)
+    eventually(lambda: t.events("job_files_not_written"), "it is told that the disk is full", 30)
     count = len(wait_lines(t, "ran", 1))
     wait_lines(t, "ran", count + 3)  # runs go on
     (small_disk / "fill").unlink(missing_ok=True)
-    eventually(lambda: t.events("job_files_written"), "they are written again", 20)
+    eventually(lambda: t.events("job_files_written"), "they are written again", 30)
     t.ctl("stop", "tick")
     wait_job(t, "tick", lambda j: j["state"] == "stopped", "it is stopped")
     ran = len(wait_lines(t, "ran", 1))
-    record = small_disk / "state" / "jobs" / "tick" / "runs.jsonl"
+    eventually(lambda: len(records(t, "tick")) == len(runs(t, "tick")) >= ran, "every run has its record", 30)
     eventually(
-        lambda: len(record.read_text().splitlines()) == len(runs(t, "tick")) >= ran, "every run has its record", 20
+        lambda: status(t, "tick").get("run_id") == job(t, "tick")["last"]["run"], "the last one's status, too", 30
     )
-    eventually(lambda: status(t, "tick")["run_id"] == job(t, "tick")["last"]["run"], "the last one's status, too", 20)

@@ -38,7 +38,7 @@ def test_stages_in_order_with_instances_and_one_that_is_not_critical(tree: MakeT
         "1w": "succeeded", "3m": "failed", "6m": "succeeded",
     }  # fmt: skip
     assert evaluate["exit"] == 5
-    told = eventually(lambda: one if (one := status(t, "nightly"))["success"] is not None else None, "the end's status")
+    told = eventually(lambda: one if (one := status(t, "nightly")).get("end_time") else None, "the end's status")
     assert told is not None
     assert (told["success"], told["failed_stage"]) == (True, None)
     assert [(stage["name"], stage["success"]) for stage in told["stages"]] == [
@@ -88,6 +88,7 @@ def test_what_failed_is_said_in_the_form_that_watchdogs_read(tree: MakeTree) -> 
     assert "exit status 3" in told["error"]
     assert [stage["success"] for stage in told["stages"]] == [True, False, None]
     assert told["stages"][1]["duration_seconds"] >= 0
+    eventually(lambda: t.events("run_ended", "nightly"), "its last lines were read")
     assert "no space left" in t.ctl("why", "nightly")
     shown = t.ctl("runs", "nightly")
     assert "train" in shown
@@ -134,7 +135,9 @@ def test_verify_makes_a_success_a_failure(tree: MakeTree) -> None:
     assert [run["state"] for run in ended] == ["succeeded", "failed"]
     assert ended[1]["reason"].startswith("verify: ")
     assert ended[1]["exit"] == 0
-    eventually(lambda: status(t, "nightly")["success"] is False, "its status is on the disk, which no run waits for")
+    eventually(
+        lambda: status(t, "nightly").get("success") is False, "its status is on the disk, which no run waits for"
+    )
     run = json.loads(t.ctl("run", "staged", "--wait", "--json"))
     assert (run["state"], run["attempt"], lines(t, "said")) == ("succeeded", 2, ["a"])
 
@@ -160,7 +163,9 @@ def test_runs_are_followed_live(tree: MakeTree) -> None:
         assert f.event("stage_started")["stage"] == "train"
         row = next(line for line in t.ctl("jobs").splitlines() if line.startswith("nightly"))
         assert "1 of 2 stages done, now train" in row
-        eventually(lambda: status(t, "nightly")["stages"][0]["success"] is True, "its status is on the disk")
+        eventually(
+            lambda: (told := status(t, "nightly")) and told["stages"][0]["success"] is True, "its status is on the disk"
+        )
         (t.dir / "go").touch()
         ended = f.event("run_ended")
         assert (ended["name"], ended["run"]["state"]) == ("nightly", "succeeded")
@@ -168,3 +173,21 @@ def test_runs_are_followed_live(tree: MakeTree) -> None:
     with t.follow("ctl", "runs", "-f", "nightly") as f:
         assert "a run of nightly is due, asked for by hand" in f.line()
         assert "a run of nightly began" in f.line()
+
+
+def test_the_jobs_verify_also_reads_what_a_stage_wrote_that_is_not_run_again(tree: MakeTree) -> None:
+    t = tree(
+        """
+        [jobs.nightly]
+        stages = [
+          { name = "a", command = "echo ALL IS THERE" },
+          { name = "b", command = "sh -c 'test -e begun || { touch begun; exit 1; }'" },
+        ]
+        retries = 1
+        backoff = "10ms"
+        verify = { output = "ALL IS THERE" }
+        """
+    )
+    t.ctl("run", "nightly", "--wait")
+    (run,) = wait_runs(t, "nightly", 1, state="succeeded")
+    assert (run["attempt"], [stage["kept"] for stage in run["stages"]]) == (2, [True, False])

@@ -44,7 +44,7 @@ def test_jobs_that_heal(tree: MakeTree) -> None:
     one.ctl("run", "check", "--wait", status=2)
     (found,) = wait_runs(one, "check", 1, cause="manual")
     assert (found["outcome"], found["state"]) == ("unhealthy", "failed")
-    (again,) = wait_runs(one, "check", 1, cause="rerun")
+    (again,) = wait_runs(one, "check", 1, cause="rerun", state="succeeded")
     assert again["outcome"] == "healthy"
     assert not (one.dir / "state" / "old.lock").exists()
     assert wait_lines(one, "starts", 2) == ["start", "start"]

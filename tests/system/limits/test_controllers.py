@@ -48,7 +48,7 @@ def test_memory_is_what_the_controller_counts(tree: MakeTree, own: Delegated) ->
     t.start()
     with t.follow("ctl", "events", "-f", "--json") as f:
         exceeded = f.event("limit_exceeded", "files")
-    assert 100_000_000 < exceeded["value"] < 130_000_000
+    assert 80_000_000 < exceeded["value"] < 130_000_000  # it may be looked at while it still writes
     assert "unmapped.py" in exceeded["processes"][0]["command"]
     t.wait("files", state="backoff")
     assert "memory" in t.events("cgroups")[0]["controllers"].split()

@@ -131,21 +131,21 @@ def test_a_daemon_that_left_session_and_parent_counts(tree: MakeTree) -> None:
 SHARED = """
 import os, signal, sys, threading
 held = bytearray(os.urandom(1000) * 60_000)
-print("loaded", flush=True)
-go = threading.Event()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # whenever it comes, it is waited for
 children = []
 for _ in range(4):
     pid = os.fork()
     if not pid:
-        signal.signal(signal.SIGUSR1, lambda *_: go.set())
-        go.wait()
+        signal.sigwait([signal.SIGUSR1])
         for at in range(0, len(held), 1000):
             held[at] = 1
         threading.Event().wait()
     children.append(pid)
-signal.signal(signal.SIGUSR1, lambda *_: [os.kill(pid, signal.SIGUSR1) for pid in children])
-while True:
-    signal.pause()
+print("forked", flush=True)
+signal.sigwait([signal.SIGUSR1])
+for pid in children:
+    os.kill(pid, signal.SIGUSR1)
+threading.Event().wait()
 """
 
 
@@ -169,11 +169,12 @@ def test_memory_that_processes_share_counts_once(tree: MakeTree) -> None:
     program(t, "leak.py", LEAK)
     t.start()
     with t.follow("ctl", "events", "-f", "--json") as f:
-        # Both are looked at in the same rounds; five times 60 MB resident have been seen by then, and one more round.
         f.event("limit_exceeded", "marker")
+        eventually(lambda: "forked" in t.log("forks"), "all five are there")
         leader = psutil.Process(t.pids()["forks"])
         resident = sum(process.memory_info().rss for process in [leader, *leader.children()])
         assert resident > 300_000_000
+        # Both are looked at in the same rounds: with the marker's next one, five times 60 MB resident have been seen.
         t.ctl("restart", "marker")
         f.event("limit_exceeded", "marker")
         assert t.child("forks")["restarts"] == 0

@@ -29,7 +29,7 @@ def test_a_worker_is_restarted_when_it_is_old_enough_again_and_again_also_by_a_n
         t.kill(root)
         t.wait_new_root(root)
         assert f.event("planned_restart", "short")["incarnation"] == 2
-    t.wait_until("short", incarnation=3, state="running", restarts=0)
+    t.wait_until("short", incarnation=lambda number: number >= 3, state="running", restarts=0)
     assert t.child("long")["incarnation"] == 1
     assert "short is restarted as planned: older than 2 s" in t.ctl("why", "short")
 
@@ -54,6 +54,7 @@ def test_one_that_is_held_is_restarted_once_it_is_released_and_one_that_is_stopp
     )
     t.ctl("hold", "a", "group")
     t.ctl("stop", "b")
+    restarted = len(t.events("planned_restart", "b"))  # by then, on a slow machine
     before = t.pids()
     with t.follow("ctl", "events", "-f", "--json") as f:
         t.ctl("release", "group")  # c is not held by itself
@@ -62,7 +63,7 @@ def test_one_that_is_held_is_restarted_once_it_is_released_and_one_that_is_stopp
         assert t.pids()["a"] == before["a"]
         t.ctl("release", "a")
         assert f.event("planned_restart", "a")["reason"] == "older than 1 s"
-    assert t.events("planned_restart", "b") == []
+    assert len(t.events("planned_restart", "b")) == restarted
     t.ctl("stop", "c")
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.support.tree import Tree
+from tests.support.waiting import eventually
 
 CHECK = """
 import os, sys
@@ -83,8 +84,15 @@ def put(folder: Path) -> None:
 
 
 def log(t: Tree) -> str:
+    """The guardian's log so far. A running tree writes it by a thread: see `logged`."""
     file = t.dir / "logs" / "guardian.log"
     return file.read_text() if file.exists() else ""
+
+
+def logged(t: Tree, last: str) -> str:
+    """The guardian's log, once a running tree has written these words, which are the last that are looked for."""
+    eventually(lambda: last in log(t), lambda: f"{last!r} is in the log: {log(t)}")
+    return log(t)
 
 
 def guard(t: Tree, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:

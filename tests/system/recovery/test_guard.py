@@ -165,6 +165,9 @@ def test_a_tree_file_with_a_mistake_keeps_no_check_from_being_run(alone: Tree) -
 
 def test_the_rules_are_those_of_the_job_that_runs_the_script(alone: Tree) -> None:
     job = f"""
+[jobs.of-its-run]
+command = "echo ${{run.id}}"
+cwd = "${{run.id}}"
 [jobs.pre-market]
 command = ["{sys.executable}", "check.py", "0"]
 {OUTCOMES.replace("other", '7 = "no quota", other')}
@@ -183,6 +186,12 @@ log = {{ file = "logs/quota.log", tail = 1 }}
     assert (alone.dir / "healed").exists()
     assert (alone.dir / "after").exists()
     assert (alone.dir / "logs" / "guardian_check_output.log").exists()
+
+
+def test_a_script_whose_command_tells_its_run_is_run_by_its_own_interpreter(alone: Tree) -> None:
+    quick(alone, '[jobs.check]\ncommand = "env RUN=${run.id} python3 check.py"\n')
+    assert guard(alone, "check.py", "0").returncode == 0
+    assert (alone.dir / "runs").read_text() == "0\n"
 
 
 def test_a_disk_that_takes_no_log_changes_no_exit_status(alone: Tree) -> None:
@@ -233,7 +242,7 @@ def test_asked_to_end_it_ends_the_script_first(alone: Tree) -> None:
     there = alone.dir / "there"
     eventually(there.exists, "the script runs", 30)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 128 + signal.SIGTERM
+    assert process.wait(60) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(int(there.read_text()), 0)
     assert "Ended by SIGTERM" in log(alone)
@@ -256,6 +265,7 @@ def test_with_a_tree_the_tree_restarts_and_knows_of_it(tree: MakeTree) -> None:
     t = tree(f"{DAEMONS}{GUARDIAN}", start=False)
     put(t.dir)
     t.start()
+    t.wait("trading-bot")
     before = t.wait_until("uw-daemon", ready=True)
     bot = t.child("trading-bot")["pid"]
     done = guard(t, "check.py", "2", "UW API: connection_error")

@@ -74,7 +74,8 @@ log = { file = "logs/errors.log" }
     assert not (t.dir / "quota-spent").exists()
     (triggered,) = t.events("recovery_triggered")
     assert (triggered["name"], triggered["why"], triggered["matched"]) == ("talker", "output", ["errors"])
-    assert "Recovery triggered for talker (output)" in (t.dir / "logs" / "errors.log").read_text()
+    log = t.dir / "logs" / "errors.log"
+    eventually(lambda: log.exists() and "Recovery triggered for talker (output)" in log.read_text(), "its log has it")
     assert "recovery errors of talker was triggered: output, matched errors" in t.ctl("why", "talker")
 
 
@@ -85,7 +86,7 @@ when = "output"
 match = { errors = "bad" }
 count = 2
 within = "1h"
-cooldown = "1s"
+cooldown = "4s"
 steps = [{ command = "sh -c 'echo x >> healed'" }]
 """
     t = make(tree, TALKS + rule)
@@ -98,10 +99,11 @@ steps = [{ command = "sh -c 'echo x >> healed'" }]
 
     def again() -> bool:
         say(t, "bad")
-        return len(t.events("recovery_ended")) == 2
+        return len(t.events("recovery_ended")) >= 2
 
     eventually(again, "after the cooldown it is answered again")
-    assert len(t.events("recovery_suppressed")) <= 2  # once for each answer
+    kinds = [line["event"] for line in t.events() if str(line["event"]).startswith("recovery_")]
+    assert "recovery_suppressed recovery_suppressed" not in " ".join(kinds)  # once for each answer
     assert (t.dir / "healed").read_text().startswith("x\nx\n")
 
 
@@ -121,7 +123,7 @@ steps = [{ command = "touch healed" }]
     root = t.root_pid()
     t.kill(root)
     say(t, "bad 2")  # while there is none
-    t.wait_new_root(root, 10)
+    t.wait_new_root(root)
     heard(t, "bad 2")
     assert t.events("recovery_triggered") == []  # none was counted twice
     say(t, "bad 3")

@@ -311,11 +311,13 @@ def test_taking_without_telling_gives_it_again() -> None:
         ("held", "web", {"reason": "env X is not set", "by": None}, ["held"]),
         ("held", "web", {"by": "alice"}, []),
         ("limit_exceeded", "web", {"kind": "memory", "severity": "warning"}, ["limit"]),
+        ("limit_exceeded", "nightly", {"kind": "memory", "severity": "warning", "then": "alert"}, ["limit"]),
+        ("limit_exceeded", "nightly", {"kind": "memory", "severity": "warning", "then": "fail"}, []),
         ("probe_failed", "web", {"probe": "http", "then": "alert"}, ["probe"]),
         ("probe_failed", "web", {"probe": "http", "then": "restart"}, []),
         ("job_failing", "nightly", {"failures": 3}, ["job_failing"]),
         ("run_overdue", "nightly", {}, ["run_overdue"]),
-        ("job_unexpected_exit", "nightly", {}, ["job_unexpected_exit"]),
+        ("job_unexpected_exit", "nightly", {}, []),  # whether it is told is decided at the end of the run: job_failing
         ("recovery_suppressed", "nightly", {}, ["recovery_suppressed"]),
         ("no_activity", "posts", {"severity": "critical"}, ["no_activity"]),
         ("root_lost", None, {"reason": "killed by SIGKILL"}, ["root_lost"]),
@@ -327,6 +329,20 @@ def test_taking_without_telling_gives_it_again() -> None:
 def test_what_is_worth_telling(event: str, name: str | None, fields: dict[str, Any], kinds: list[str]) -> None:
     found = [finding.kind for finding in judge(event, name, fields) if isinstance(finding, Problem)]
     assert found == kinds
+
+
+def test_each_program_of_a_run_has_limits_of_its_own() -> None:
+    lines: list[dict[str, Any]] = [{"kind": "memory", "program": f"job:train@{one}"} for one in ("1w", "1m")]
+    found = [each for line in lines for each in judge("limit_exceeded", "job", line)]
+    assert len({each.key for each in found if isinstance(each, Problem)}) == 2
+    (over,) = judge("limit_kept_again", "job", lines[0])
+    assert isinstance(over, Over)
+    assert [over.detail == each.detail for each in found if isinstance(each, Problem)] == [True, False]
+
+
+def test_the_last_failure_of_a_job_that_is_gone_is_told_and_done_with() -> None:
+    ends = [judge("job_failing", "job", {"failures": 1, **more}) for more in ({}, {"removed": True})]
+    assert [each.ends for found in ends for each in found if isinstance(each, Problem)] == [True, False]
 
 
 def test_a_give_up_is_about_the_child_and_critical_at_the_root() -> None:
@@ -342,6 +358,7 @@ def test_a_give_up_is_about_the_child_and_critical_at_the_root() -> None:
         (("run_overdue", {}), ("run_started", {})),
         (("no_activity", {}), ("activity_resumed", {})),
         (("limit_exceeded", {"kind": "cpu"}), ("limit_kept_again", {"kind": "cpu"})),
+        (("limit_exceeded", {"kind": "cpu", "then": "alert"}), ("run_ended", {"run": {"state": "failed"}})),
         (("probe_failed", {"probe": "tcp x", "then": "alert"}), ("probe_passed", {"probe": "tcp x"})),
         (("failed", {}), ("wish_changed", {"wish": "down"})),
         (("restart_scheduled", {"attempt": 9}), ("completed", {})),

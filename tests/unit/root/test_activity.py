@@ -11,30 +11,31 @@ import pytest
 from supervisor_tree.config.job_settings import ActivitySettings, ActivitySource
 from supervisor_tree.core.absence import Absence
 from supervisor_tree.root.activity import activity
-from supervisor_tree.root.activity.activity import Activity, Stamp
+from supervisor_tree.root.activity.activity import Activity
 from supervisor_tree.root.activity.asking import moment
+from supervisor_tree.root.moments import Moment
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
 
 
 def test_sleep_is_time_and_known_as_sleep() -> None:
-    before = Stamp(wall=NOON, up=1000.0, awake=1000.0, boot="a")
-    after = Stamp(wall=NOON + 7 * 3600, up=1000.0 + 7 * 3600, awake=1000.0 + 3600, boot="a")
+    before = Moment(wall=NOON, up=1000.0, awake=1000.0, boot="a")
+    after = Moment(wall=NOON + 7 * 3600, up=1000.0 + 7 * 3600, awake=1000.0 + 3600, boot="a")
     assert before.seconds_to(after) == 7 * 3600
     assert before.slept_to(after) == 6 * 3600
 
 
 def test_a_wall_clock_that_is_set_is_no_time() -> None:
-    before = Stamp(wall=0.0, up=10.0, awake=10.0, boot="a")  # a machine without a clock, before it knows the time
-    after = Stamp(wall=NOON, up=15.0, awake=15.0, boot="a")
+    before = Moment(wall=0.0, up=10.0, awake=10.0, boot="a")  # a machine without a clock, before it knows the time
+    after = Moment(wall=NOON, up=15.0, awake=15.0, boot="a")
     assert before.seconds_to(after) == 5.0
     assert before.slept_to(after) == 0.0
     assert after.seconds_to(before) == 0.0
 
 
 def test_over_a_boot_the_wall_clock_is_all_there_is() -> None:
-    before = Stamp(wall=NOON, up=90_000.0, awake=80_000.0, boot="a")
-    after = Stamp(wall=NOON + 600, up=30.0, awake=30.0, boot="b")
+    before = Moment(wall=NOON, up=90_000.0, awake=80_000.0, boot="a")
+    after = Moment(wall=NOON + 600, up=30.0, awake=30.0, boot="b")
     assert before.seconds_to(after) == 600.0
     assert before.slept_to(after) == 0.0
 

@@ -29,6 +29,10 @@ LINES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "an alert could not be sent to alerts.command: exit status 1; it is tried again until it succeeds, next in 2 s",
     ),
+    "alerts_folded": (
+        {"alert": "1", "messages": 4, "targets": ["mailto:// (url 1)", "alerts.command"], "files": ["/x.txt"]},
+        "4 alerts that wait for mailto:// (url 1) and alerts.command became one, a list of them; /x.txt is not written",
+    ),
     "alert_target_unknown": (
         {"target": "nosuch:// (url 1)"},
         "alerts can't be sent to nosuch:// (url 1): Apprise knows no such address; mend alerts.urls, then `ctl reload`",

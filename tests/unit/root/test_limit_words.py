@@ -59,6 +59,10 @@ BUSY = {"event": "limit_exceeded", "name": "bot", "kind": "cpu", "limit": 1, "va
             "bot keeps its memory_max again: 1.2 GB, limit 1.5 GB",
         ),
         (
+            {**EXCEEDED, "then": "fail", "program": "bot:train@1w", "run": "r", "processes": []},
+            "bot:train@1w is over its memory_max: 1.62 GB, limit 1.5 GB; it is stopped, and has failed",
+        ),
+        (
             {**EXCEEDED, "event": "limit_kept_again", "limit": None},
             "bot has no memory_max any more",
         ),

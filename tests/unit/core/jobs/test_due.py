@@ -548,6 +548,33 @@ def test_a_removed_job_ends_with_its_run_and_can_come_back() -> None:
     assert len(world.scheduled()) == 2
 
 
+def test_a_removed_job_is_shown_until_its_run_has_ended_and_can_be_stopped() -> None:
+    world = World(NIGHTLY, timetables=AT_TWO, program=lambda task: (HOUR, OK), replace=True)
+    world.go(2 * HOUR + 1)
+    world.specs, world.timetables = (), {}
+    world.tell(ev.Reconfigured((), {}, 100))
+    assert (world.jobs.names(), world.jobs.leaving(), world.state()) == ([], ["job"], "removed")
+    asked: list[ev.Event] = [
+        ev.StartRequested("start", ("job",)),
+        ev.HoldRequested("hold", ("job",)),
+        ev.ReleaseRequested("release", ("job",)),
+        ev.RunRequested("run", "job"),
+    ]
+    for event in asked:
+        world.tell(event)
+    assert {"gone when its run has ended" in replies[0]["reason"] for replies in world.replies.values()} == {True}
+    world.tell(ev.StopRequested("stop", ("job",)))
+    world.go(1.0)
+    assert world.replies["stop"] == [{"name": "job", "ok": True, "reason": None, "run": None}]
+    assert world.states() == ["cancelled"]
+    assert world.jobs.leaving() == []
+    world.tell(ev.StopRequested("once more", ("job",)))
+    assert world.replies["once more"][0]["reason"] == "no such job"
+    world.specs, world.timetables = (NIGHTLY,), {**AT_TWO}
+    world.tell(ev.Reconfigured(world.specs, AT_TWO, 100))
+    assert world.state() == "scheduled", "the stop was about its last run"
+
+
 def test_autostart_false_is_stopped_until_it_is_started() -> None:
     world = World(nightly(autostart=False, run_at_start=True), timetables=AT_TWO)
     world.go(DAY)

@@ -305,6 +305,10 @@ def test_whatever_happens(
     assert max(ends.values(), default=1) == 1, "an instant that was run to its end twice"
     runs = Counter(one.run for one in world.ended)
     assert max(runs.values(), default=1) == 1, "a run that ended twice"
+    failed = {one.run for one in world.ended if one.state in ("failed", "timed_out") and one.cause != "rerun"}
+    told = [fields["run"] for fields in world.said("job_failing")]
+    assert len(told) == len(set(told)), "a failure that was told twice"
+    assert set(told) <= failed
 
     # And it comes to rest: nothing is stuck, nothing is left, everybody is answered.
     chaos.results = iter([])

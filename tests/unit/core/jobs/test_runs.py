@@ -162,7 +162,8 @@ def test_no_more_attempts_than_retries_allow() -> None:
     world.go(6 * HOUR)
     assert [task.attempt for _, task in world.started] == [1, 2, 3]
     assert world.states() == ["failed"]
-    assert world.said("job_failing") == [{"failures": 1, "run": world.ended[0].run, "reason": "exit status 1"}]
+    (told,) = world.said("job_failing")
+    assert (told["failures"], told["run"], told["reason"]) == (1, world.ended[0].run, "exit status 1")
 
 
 def test_alert_after_so_many_failures_in_a_row() -> None:
@@ -247,6 +248,58 @@ def test_outcomes_name_results() -> None:
     world.go(4 * DAY)
     assert [record.outcome for record in world.ended] == ["healthy", "degraded", "unhealthy", "unexpected"]
     assert [fields["exit"] for fields in world.said("job_unexpected_exit")] == [7]
+
+
+UNEXPECTED = Exit(code=7, reason="exit status 7")
+UNHEALTHY = Exit(code=2, reason="exit status 2")
+NAMES = {"0": "healthy", "2": "unhealthy", "other": "unexpected"}
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (UNHEALTHY, [(3, False), (4, False)]),
+        (UNEXPECTED, [(1, True), (2, True), (3, True), (4, True)]),
+    ],
+)
+def test_an_alert_for_each_failed_run_that_is_worth_one(end: Exit, told: list[tuple[int, bool]]) -> None:
+    """One that no outcome names is worth one at once, and is told together with how often it has failed."""
+    world = World(job(outcome=NAMES, alert_after=3), timetables=AT_TWO, program=lambda task: (1.0, end))
+    world.go(4 * DAY)
+    assert [(fields["failures"], fields["unexpected"]) for fields in world.said("job_failing")] == told
+    assert {fields["exit"] for fields in world.said("job_failing")} == {end.code}
+
+
+def test_an_unexpected_end_that_a_retry_has_made_good_is_a_line_and_no_alert() -> None:
+    spec = job(outcome=NAMES, retries=1, backoff=SHORT)
+    world = World(spec, timetables=AT_TWO, program=Script(job=[UNEXPECTED]), replace=True)
+    world.go(DAY)
+    assert world.states() == ["succeeded"]
+    assert [fields["exit"] for fields in world.said("job_unexpected_exit")] == [7]
+    assert world.said("job_failing") == []
+
+
+@pytest.mark.parametrize("first", [UNHEALTHY, UNEXPECTED])
+@pytest.mark.parametrize(("again", "alerts"), [(OK, 0), (UNHEALTHY, 1)])
+def test_what_its_recovery_has_found_healthy_again_is_no_alert(first: Exit, again: Exit, alerts: int) -> None:
+    world = World(
+        job(recovers=True, outcome=NAMES), timetables=AT_TWO, program=Script(job=[first, again, first]), replace=True
+    )
+    world.recover = lambda record: None
+    world.go(2 * HOUR + 2 * MINUTE)
+    run = world.jobs.record("job")
+    assert run is not None
+    world.tell(ev.RerunRequested("1", "job", run.run))
+    world.go(2 * MINUTE)
+    assert world.said("job_failing") == [], "it is not decided yet"
+    world.tell(ev.Recovered("job", run.run))
+    assert world.ended[-1].exit == first.code, "the first exit status stands"
+    assert world.ended[-1].state == "failed"
+    assert len(world.said("job_failing")) == alerts
+    world.recover = lambda record: []
+    world.go(DAY)
+    assert len(world.said("job_failing")) == alerts + 1, "a later one that nothing has mended is told"
+    assert world.said("job_failing")[-1]["failures"] == 2
 
 
 def test_recovery_is_asked_before_a_retry_and_its_rerun_is_recorded_apart() -> None:

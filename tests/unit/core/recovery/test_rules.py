@@ -238,3 +238,36 @@ def test_a_recovery_goes_on_at_its_next_step_after_it_was_written_down() -> None
     assert again.begun == {"operation": "abc"}
     again.done(True, "done")
     assert carry_out(again) == ["alert", "wait"]
+
+
+@given(
+    rule=st.builds(
+        Rule,
+        name=st.just("r"),
+        cooldown=st.one_of(st.none(), st.floats(0.0, 1e5)),
+        max=st.integers(1, 3),
+        per=st.floats(1.0, 1e5),
+    ),
+    pauses=st.lists(st.floats(0.0, 1e5), max_size=5),
+    by=st.floats(-1e6, 1e6).map(round),
+    later=st.integers(0, 200_000),
+)
+def test_a_past_says_the_same_by_another_clock(rule: Rule, pauses: list[float], by: int, later: int) -> None:
+    past, now = Past(), 1e6
+    for pause in pauses:
+        now = round(now + pause)
+        if past.refuses(rule, now) is None:
+            past.begin(rule, "", now)
+            past.end(now + 1)
+    assert past.moved(by).refuses(rule, now + 1 + later + by) == past.refuses(rule, now + 1 + later)
+
+
+def test_a_recovery_that_was_cut_off_counts_from_its_beginning() -> None:
+    rule = Rule(name="r", cooldown=100.0)
+    past = Past()
+    past.cut_off()
+    assert past == Past()
+    past.begin(rule, "id", 50.0)
+    past.cut_off()
+    assert past.refuses(rule, 149.0) == "cooldown: 1 s of 1.67 min left"
+    assert past.refuses(rule, 150.0) is None
