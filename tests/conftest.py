@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.tree import Tree
 
 MakeTree = Callable[..., Tree]
 
-# How long an example takes is the machine's business.
-settings.register_profile("suite", deadline=None)
+# How long an example takes, and to think of one, is the machine's business.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 # What is ignored stays so in every child: under `nohup make test &` no ^C and no hangup would reach what is tested.

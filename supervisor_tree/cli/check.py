@@ -165,6 +165,8 @@ def _show_jobs(plan: Plan) -> None:
             words += f", next {row['next']}"
         elif row["schedule"].startswith("at "):
             words += ", which is past"
+        if row["name"] not in plan.held and plan.jobs[row["name"]].run_at_start:
+            words += "; at each start of the tree"
         print(f"  {row['name']}  {words}")
         if row["calendar_ends"] and unix(f"{row['calendar_ends']}T00:00:00Z") < now() + _SOON:
             print(f"    its calendar is known until {row['calendar_ends']}; after that every weekday counts")

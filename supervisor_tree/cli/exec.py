@@ -43,7 +43,9 @@ def _become(info: dict[str, Any], argv: list[str], environment: dict[str, str]) 
         _switch(info.get("user"), info.get("group"))
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
-        raise CommandError("failed", f"{error.filename or argv[0]}: {error.strerror}") from error
+        # Of a program that is sought, the system names the last place where it was looked for.
+        whom = error.filename if isinstance(error.filename, str) else argv[0]
+        raise CommandError("failed", f"{whom}: {error.strerror}") from error
 
 
 def _alone(python: dict[str, Any]) -> list[str]:

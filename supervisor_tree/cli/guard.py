@@ -125,16 +125,16 @@ def _rules(plan: Plan | None, job: JobSettings | None, named: str | None, folder
 
 def _job_of(plan: Plan, script: str, folder: str) -> JobSettings | None:
     """The job whose command runs this script; one that has rules before one that has none."""
+    from supervisor_tree.config.variables import MARK
+
     wanted = os.path.realpath(_path(script, folder) or script)
 
     def runs(job: JobSettings) -> bool:
         commands = [job.command or (), *(stage.command or () for stage in job.stages)]
-        return any(
-            os.path.realpath(os.path.join(job.cwd or plan.dir, word)) == wanted
-            for command in commands
-            for part in command
-            for word in (part.split() if job.shell else [part])
-        )
+        words = (word for command in commands for part in command for word in (part.split() if job.shell else [part]))
+        paths = (os.path.join(job.cwd or plan.dir, word) for word in words)
+        # What a run alone knows, `${run.id}` and the like, is in the name of no script.
+        return any(os.path.realpath(path) == wanted for path in paths if MARK not in path)
 
     found = [job for job in plan.jobs.values() if runs(job)]
     return next((job for job in found if job.recover), found[0] if found else None)
@@ -156,11 +156,12 @@ def _program(script: str, folder: str, job: JobSettings | None) -> tuple[list[st
     path = os.path.abspath(path)
     if job is not None and job.command is not None and not job.shell and len(job.command) > 1:
         from supervisor_tree.config.environment import absolute
+        from supervisor_tree.config.variables import MARK
 
         before = [part for part in job.command if os.path.basename(part) == os.path.basename(script)]
-        if before:
-            cwd = job.cwd or folder
-            return [*absolute(job.command[: job.command.index(before[0])], cwd), path], True
+        words = job.command[: job.command.index(before[0])] if before else ()
+        if before and not any(MARK in word for word in (*words, job.cwd or "")):
+            return [*absolute(words, job.cwd or folder), path], True
     if path.endswith(".py"):
         return [_python((os.path.dirname(path), folder)), path], True
     return ([path] if os.access(path, os.X_OK) else ["/bin/sh", path]), True

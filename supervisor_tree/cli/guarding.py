@@ -11,13 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
 from supervisor_tree.cli.errors import CommandError
 from supervisor_tree.cli.guard_past import Pasts
+from supervisor_tree.cli.guard_programs import Interrupted, Programs, kill
 from supervisor_tree.config import recovering
 from supervisor_tree.config.tree_kinds import LogSettings
 from supervisor_tree.core.recovery import words
@@ -39,13 +39,6 @@ _GRACE = 10.0
 """Seconds that the script has to end when we are told to."""
 _CONTEXT = 20
 """Lines of output that an alert carries."""
-
-
-class Interrupted(BaseException):
-    """We were asked to end, by this signal."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 class Guard:
@@ -90,6 +83,7 @@ class Guard:
         self._retry = os.path.join(where, f"guardian_retry_{self._name}.log")
         kept = os.path.join(state_dir, "guard.json") if state_dir else os.path.join(where, ".guardian.json")
         self._pasts = Pasts(kept, os.path.basename(script))
+        self._programs = Programs()
 
     # Saying
 
@@ -118,9 +112,7 @@ class Guard:
     def run(self, argv: list[str]) -> int:
         """Run the script, heal, and return its own exit status."""
         self._argv = argv
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _interrupt)
+        self._programs.listen()
         self.say(
             (words.INFO, f"Starting guard of {self.script}{'' if self._target else ' (no tree is running)'}"),
             (words.INFO, f"Executing: {' '.join(argv)}"),
@@ -149,21 +141,22 @@ class Guard:
     def _execute_into(self, file: BinaryIO) -> tuple[Result, int]:
         stdin = subprocess.DEVNULL if sys.stdin is None or sys.stdin.isatty() else None
         try:
-            child = subprocess.Popen(self._argv, stdin=stdin, stdout=file, stderr=subprocess.STDOUT, process_group=0)
+            child = self._programs.make(self._argv, stdin=stdin, stdout=file, stderr=subprocess.STDOUT)
         except OSError as error:
             self.say((words.ERROR, f"Script can't be run: {self._argv[0]}: {error.strerror}"))
             raise CommandError("failed", f"{self._argv[0]}: {error.strerror}") from error
         try:
+            self._programs.made()
             code = child.wait(self._timeout)
         except subprocess.TimeoutExpired:
-            _kill(child, signal.SIGKILL)
+            kill(child, signal.SIGKILL)
             child.wait()
             return Result(signal="SIGKILL", timed_out=True), _TIMED_OUT
         except Interrupted as interrupted:
-            _kill(child, interrupted.number)
+            kill(child, interrupted.number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(_GRACE)
-            _kill(child, signal.SIGKILL)
+            kill(child, signal.SIGKILL)
             child.wait()
             raise
         if code < 0:
@@ -274,22 +267,22 @@ class Guard:
     def _command(self, step: Step, log: LogSettings) -> tuple[bool, str]:
         from supervisor_tree.config.environment import absolute
 
-        done = subprocess.Popen(
+        done = self._programs.make(
             absolute(step.names, self._folder),
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            process_group=0,
         )
         try:
+            self._programs.made()
             output, _ = done.communicate(timeout=step.timeout)
         except subprocess.TimeoutExpired:
-            _kill(done, signal.SIGKILL)
+            kill(done, signal.SIGKILL)
             done.communicate()
             return False, f"not done within {step.timeout:g} s: killed"
         except Interrupted:
-            _kill(done, signal.SIGKILL)
+            kill(done, signal.SIGKILL)
             done.communicate()
             raise
         lines = output.decode(errors="replace").splitlines()[-_CONTEXT:]
@@ -366,15 +359,6 @@ def _last(file: BinaryIO) -> str:
     """The end of what was written into a file."""
     start = max(0, os.fstat(file.fileno()).st_size - _MOST_READ)
     return os.pread(file.fileno(), _MOST_READ, start).decode(errors="replace")
-
-
-def _kill(child: subprocess.Popen[Any], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, number)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise Interrupted(number)
 
 
 def _sleep(seconds: float) -> None:

@@ -30,6 +30,7 @@ _COLOURS = {
     "skipped": "dim",
     "cancelled": "dim",
 }
+_JOB_COLOURS = {"running": "green", "waiting": "yellow", "removed": "yellow", "idle": "dim"}
 _KINDS = (
     "run_due", "run_waiting", "run_started", "stage_started", "stage_ended", "run_retried", "run_ended", "run_skipped",
     "run_missed", "run_overdue", "run_longer_than_usual", "job_failing", "job_unexpected_exit",
@@ -49,8 +50,9 @@ def _runs_arguments(parser: ArgumentParser) -> None:
 
 def _run_arguments(parser: ArgumentParser) -> None:
     parser.usage = "%(prog)s [options] JOB [-- ARGS …]"
-    parser.add_argument("name", metavar="JOB", help="the job; ARGS are put behind its command")
-    parser.add_argument("--wait", action="store_true", help="until it has ended; then with its exit status")
+    parser.add_argument("name", metavar="JOB", help="a job, or all of an instance set; ARGS are put behind its command")
+    wait = "until it has ended; then with its exit status (of a set: the first that is not 0)"
+    parser.add_argument("--wait", action="store_true", help=wait)
     parser.add_argument("--reason", metavar="TEXT", help="why, for the journal")
     parser.set_defaults(takes_rest=True)
 
@@ -138,7 +140,7 @@ def _state(word: str) -> table.Cell:
 def _job_state(job: dict[str, Any]) -> table.Cell:
     if job["state"] in ("held", "stopped"):
         return table.state(job["state"])
-    return table.Cell(job["state"], {"running": "green", "waiting": "yellow", "idle": "dim"}.get(job["state"], ""))
+    return table.Cell(job["state"], _JOB_COLOURS.get(job["state"], ""))
 
 
 def _last(run: dict[str, Any] | None, at: float) -> table.Cell:
@@ -247,42 +249,79 @@ def _follow(root: Root, args: Namespace, newest: int) -> int:
 def run(args: Namespace) -> int:
     try:
         with Root.of(args) as root:
-            progress = results.Progress(root.target, f"running {args.name}")
-            try:
-                asked = {"name": args.name, "args": args.rest or [], "wait": args.wait, "reason": args.reason}
-                data = root.ask("run", idle=progress, **asked)
-            finally:
-                progress.clear()
+            names = [job["name"] for job in root.ask("jobs", names=[args.name])]
+        answers = _ask_all(args, names)
     except CommandError as error:
         if args.wait and error.code in ("failed", "refused", "no_answer", "internal"):
             error.status = OUR_STATUS
         raise
-    results.refuse(data)
+    for data in answers:
+        results.refuse(data)
     if args.json:
-        table.print_json(data.get("run") or data)
+        told = [data.get("run") or data for data in answers]
+        table.print_json(told[0] if len(told) == 1 else told)
     else:
-        _tell(data, args)
+        for name, data in zip(names, answers, strict=True):
+            _tell(name, data, args)
     if args.wait:
-        return _status(data)
-    return DONE if all(result["ok"] for result in data["results"]) else FAILED
+        return next((status for data in answers if (status := _status(data))), DONE)
+    return DONE if all(result["ok"] for data in answers for result in data["results"]) else FAILED
 
 
-def _tell(data: dict[str, Any], args: Namespace) -> None:
+def _ask_all(args: Namespace, names: list[str]) -> list[dict[str, Any]]:
+    """The answers of ``names``: one, or all of a set, which run at once and so are waited for at once."""
+    if len(names) == 1 or not args.wait:
+        return [_ask(args, name, shown=len(names) == 1) for name in names]
+    import threading
+
+    answers: dict[str, dict[str, Any]] = {}
+    errors: list[CommandError] = []
+
+    def ask(name: str) -> None:
+        try:
+            answers[name] = _ask(args, name, shown=False)
+        except CommandError as error:
+            errors.append(error)
+
+    # Daemons: after ^C nobody waits for them.
+    threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [answers[name] for name in names]
+
+
+def _ask(args: Namespace, name: str, shown: bool) -> dict[str, Any]:
+    with Root.of(args) as root:
+        progress = results.Progress(root.target, f"running {name}") if shown else None
+        try:
+            asked = {"name": name, "args": args.rest or [], "wait": args.wait, "reason": args.reason}
+            data: dict[str, Any] = root.ask("run", idle=progress, **asked)
+            return data
+        finally:
+            if progress is not None:
+                progress.clear()
+
+
+def _tell(name: str, data: dict[str, Any], args: Namespace) -> None:
     result = data["results"][0] if data.get("results") else {"ok": False, "reason": "nothing was run"}
     record = data.get("run")
     if record is None:
         out = sys.stdout if result["ok"] else sys.stderr
-        print(f"{args.name}: {'a run is asked for' if result['ok'] else 'failed'}{_because(result)}", file=out)
+        print(f"{name}: {'a run is asked for' if result['ok'] else 'failed'}{_because(result)}", file=out)
         return
     if not result["ok"] and record["state"] in ("running", "waiting"):  # that one is not ours
-        print(f"{args.name}: failed{_because(result)}", file=sys.stderr)
+        print(f"{name}: failed{_because(result)}", file=sys.stderr)
         return
     if not args.wait:
         state = {"running": "has begun", "waiting": "waits"}.get(record["state"], record["state"].replace("_", " "))
-        print(f"{args.name}: run {record['run']} {state}{_because(result)}")
+        print(f"{name}: run {record['run']} {state}{_because(result)}")
         return
     took = f" in {_took(record, times.now())}" if record.get("started") and record.get("ended") else ""
-    told = f"{args.name}: {record['state'].replace('_', ' ')}{took}{_because(result)}"
+    told = f"{name}: {record['state'].replace('_', ' ')}{took}{_because(result)}"
     if record.get("log") and record["state"] != "succeeded":
         told += f" (output: {os.path.relpath(record['log']) if _near(record['log']) else record['log']})"
     print(told, file=sys.stdout if record["state"] == "succeeded" else sys.stderr)

@@ -22,7 +22,7 @@ _PAST = {
     "signal": ("signalling", "signalled"),
 }
 _STATES = (
-    "scheduled", "idle",
+    "scheduled", "idle", "removed",
     "held", "waiting", "starting", "running", "stopping", "stopped", "backoff", "completed", "failed", "degraded",
 )  # fmt: skip
 

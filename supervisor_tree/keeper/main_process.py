@@ -64,15 +64,23 @@ class MainProcesses:
         child.main = None
 
     def of(self, pid: int) -> Child | None:
-        """The worker of which this is the main process, beside a leader."""
+        """The worker of which this one, which is dead, is the main process, beside a leader."""
+        child = self._of.get(pid)
+        if child is not None:
+            self._hear(child)
         return self._of.get(pid)
+
+    @staticmethod
+    def _hear(child: Child) -> None:
+        """Somebody of it has ended, who may have named another main process right before."""
+        if child.notify is not None and child.end is None:
+            child.notify.drain()
 
     def goes_on(self, child: Child) -> bool:
         """Whether the worker outlives its leader, which has just ended: its main process is there.
 
         A zombie is there, too, where it is or becomes ours: its status is the worker's."""
-        if child.notify is not None and child.end is None:
-            child.notify.drain()  # the leader may have named it before it ended
+        self._hear(child)
         if child.main is None or child.end is not None:
             return False
         seen = self._seen(child)
@@ -156,6 +164,7 @@ class MainProcesses:
         if fd is not None:
             self._keeper.loop.unwatch(fd)
             os.close(fd)
+        self._hear(child)
         if child.main != pid or child.end is not None:
             return
         seen = self._seen(child)

@@ -258,7 +258,8 @@ class Zygote:
         if not self._zygotes.over:
             what = "killed" if peer.reason is not None else "lost" if peer.able else "failed"
             self._event(what, module=None if peer.able else self._module, why=why)
-        self._zygotes.ended(self, why, was_ready=peer.able)
+        # Who waits for a fork is told of whom this is said: of one that was able, `why` tells its end only.
+        self._zygotes.ended(self, f"its zygote ended: {why}" if peer.able else why, was_ready=peer.able)
 
     def _hear_helper(self) -> None:
         if self._launch is None:

@@ -45,14 +45,18 @@ def mail_server(port: int = 0) -> Iterator[Mail]:
     """A mail server on this port (0: any that is free)."""
     from aiosmtpd.controller import Controller
 
-    mail = Mail(port or free_port())
+    if port == 0:
+        with closed_port() as port, mail_server(port) as mail:
+            yield mail
+        return
+    mail = Mail(port)
 
     class Handler:
         async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
             mail.messages.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
             return "250 OK"
 
-    controller = Controller(Handler(), hostname="127.0.0.1", port=mail.port)
+    controller = Controller(Handler(), hostname="127.0.0.1", port=mail.port, ready_timeout=PATIENCE)
     controller.start()
     try:
         yield mail
@@ -115,8 +119,10 @@ def hanging_server() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def free_port() -> int:
-    """A port on which nobody listens at present."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, and which nobody else is given; a server of ours may be started on it."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])

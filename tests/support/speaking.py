@@ -39,7 +39,7 @@ class Speaker:
         self.left = b""
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
-        self.socket.set(zmq.LINGER, 1000)
+        self.socket.set(zmq.LINGER, 10_000)
         self.socket.set(zmq.RECONNECT_IVL, 10)
         self.socket.connect(os.environ["SUPERVISOR_TREE_ENDPOINT"])
         try:

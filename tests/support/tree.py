@@ -95,7 +95,7 @@ class Tree:
         eventually(up, lambda: f"the tree is up; it said:\n{self.output()}", timeout)
         self.ask("status", timeout, names=[])
 
-    def stop(self, signal_number: int = signal.SIGTERM, timeout: float = 15.0) -> int:
+    def stop(self, signal_number: int = signal.SIGTERM, timeout: float = 30.0) -> int:
         """Ask the tree to end as a service manager does; the exit status of `start`. Fails if anything is left."""
         keeper = self._keeper()
         keeper.send_signal(signal_number)
@@ -103,7 +103,7 @@ class Tree:
         self.assert_nothing_left(0.5)
         return status
 
-    def wait_end(self, timeout: float = 15.0) -> int:
+    def wait_end(self, timeout: float = 30.0) -> int:
         """The exit status of `start`, once it has ended by itself."""
         try:
             return self._keeper().wait(timeout)
@@ -175,7 +175,7 @@ class Tree:
         """One request on the control socket, without the command line; `Refused` for an error."""
         return ask(self.run_dir, command, patience, **args)
 
-    def cli(self, *arguments: str, status: int | None = 0, timeout: float = 30.0) -> str:
+    def cli(self, *arguments: str, status: int | None = 0, timeout: float = 60.0) -> str:
         """stdout of one `supervisor-tree` command run in the folder; its exit status must be ``status`` (None: any)."""
         done = subprocess.run(
             [sys.executable, "-m", "supervisor_tree", *arguments],
@@ -194,7 +194,7 @@ class Tree:
             )
         return done.stdout
 
-    def ctl(self, *arguments: str, status: int | None = 0, timeout: float = 30.0) -> str:
+    def ctl(self, *arguments: str, status: int | None = 0, timeout: float = 60.0) -> str:
         """stdout of `supervisor-tree ctl ARGUMENTS`."""
         return self.cli("ctl", *arguments, status=status, timeout=timeout)
 
@@ -273,7 +273,14 @@ class Tree:
 
     @contextlib.contextmanager
     def follow(self, *arguments: str) -> Iterator[Follower]:
-        """`supervisor-tree ARGUMENTS` (such as `ctl events -f --json`, `logs -f web`), read line by line."""
+        """`supervisor-tree ARGUMENTS` (such as `ctl events -f --json`, `logs -f web`), read line by line.
+
+        Of `ctl events -f --json` the last ten as of now and all that come after, however long the command takes to
+        start and however much happens meanwhile."""
+        first = 0
+        if arguments == ("ctl", "events", "-f", "--json"):
+            first = self.ask("events", n=10)["events"][0]["seq"]
+            arguments = (*arguments, "-n", "10000")
         process = subprocess.Popen(
             [sys.executable, "-m", "supervisor_tree", *arguments],
             cwd=self.dir,
@@ -283,7 +290,7 @@ class Tree:
             start_new_session=True,
         )
         try:
-            yield Follower(process)
+            yield Follower(process, first)
         finally:
             process.kill()
             process.communicate()
@@ -309,12 +316,14 @@ class Tree:
 class Follower:
     """Lines of a command that goes on, each waited for with a deadline."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], first: int = 0) -> None:
         assert process.stdout is not None
         self._out = process.stdout
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLIN)
         self._rest = b""
+        self._first = first
+        """The number of the first event that counts."""
         self.process = process
 
     def line(self, timeout: float = PATIENCE) -> str:
@@ -333,7 +342,7 @@ class Follower:
         """The next event (of `ctl events -f --json`) of this kind, about this name where one is given."""
         while True:
             event: dict[str, Any] = json.loads(self.line(timeout))
-            if event["event"] == kind and name in (None, event["name"]):
+            if event["seq"] >= self._first and event["event"] == kind and name in (None, event["name"]):
                 return event
 
 

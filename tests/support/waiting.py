@@ -15,7 +15,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds. Long, because a loaded machine is slow and a test that waits for an event ends when it comes."""
 
 

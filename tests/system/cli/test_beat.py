@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 
 TREE = """
     [workers.a]
-    command = "env > said; exec sleep 1000"
+    command = "env > said.new; mv said.new said; exec sleep 1000"
     shell = true
     ready = { heartbeat = true }
     health = { heartbeat = "60s" }
@@ -33,31 +33,31 @@ def beat(*words: str, environ: dict[str, str]) -> tuple[int, str, float]:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr, time.monotonic() - begin
 
 
-def surroundings(t: Tree, name: str = "said") -> dict[str, str]:
+def surroundings(t: Tree) -> dict[str, str]:
     """The environment of the tree's worker."""
-
-    def written() -> dict[str, str] | None:
-        text = (t.dir / name).read_text() if (t.dir / name).exists() else ""
-        said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-        return said if {"SUPERVISOR_TREE_ENDPOINT", "SUPERVISOR_TREE_TOKEN", "PATH"} <= said.keys() else None
-
-    found = eventually(written, "the worker has written its environment")
-    assert found is not None
+    eventually((t.dir / "said").exists, "the worker has written its environment")
+    found = dict(line.split("=", 1) for line in (t.dir / "said").read_text().splitlines() if "=" in line)
     return clean_environment({key: value for key, value in found.items() if key.startswith("SUPERVISOR_TREE_")})
+
+
+def heard(*words: str, environ: dict[str, str]) -> None:
+    """Say it until the root has answered: a loaded machine's may not do so within the second for which it waits."""
+    while (done := beat(*words, environ=environ))[:2] != (0, ""):
+        assert "did not answer within 1 s" in done[1], done
 
 
 def test_ready_status_activity(tree: MakeTree) -> None:
     t = tree(TREE)
     environ = surroundings(t)
-    assert beat("--status", "warming up", environ=environ)[:2] == (0, "")
+    heard("--status", "warming up", environ=environ)
     t.wait_until("a", status="warming up", ready=False)
-    assert beat("--ready", environ=environ)[:2] == (0, "")
+    heard("--ready", environ=environ)
     t.wait("a")
     assert t.child("a")["status"] == "warming up"
     words = ("--activity", "POST", "id=12", "text=12 things", 'more={"a":[1]}')
@@ -68,7 +68,7 @@ def test_ready_status_activity(tree: MakeTree) -> None:
     said = t.ask("describe", names=["a"])[0]["said"]
     assert said["fields"] == line["fields"]
     assert said["connected"] is False
-    assert beat("--status", "", environ=environ)[:2] == (0, "")
+    heard("--status", "", environ=environ)
     t.wait_until("a", status=None)
 
 
@@ -77,20 +77,20 @@ def test_beats_from_a_script_keep_it_alive(tree: MakeTree) -> None:
     t = tree(f"""
         [workers.a]
         command = '''
-            {sys.executable} -m supervisor_tree beat --ready || exit 9
-            while [ ! -e silent ]; do {sys.executable} -m supervisor_tree beat || exit 8; echo beat; sleep 0.2; done
+            until {sys.executable} -m supervisor_tree beat --ready; do :; done
+            while [ ! -e silent ]; do {sys.executable} -m supervisor_tree beat && echo beat; sleep 0.3; done
             exec sleep 1000
         '''
         shell = true
         ready = {{ heartbeat = true }}
-        health = {{ heartbeat = "2s" }}
+        health = {{ heartbeat = "3s" }}
     """)
     t.wait("a")
-    eventually(lambda: t.log("a").count("beat") > 12, "it has beaten for longer than its limit")
+    eventually(lambda: t.log("a").count("beat\n") > 12, "it has beaten for longer than its limit", 60)
     assert t.child("a")["restarts"] == 0
     with t.follow("ctl", "events", "-f", "--json") as events:
         (t.dir / "silent").touch()
-        assert events.event("child_exited", "a")["exit"].startswith("hung: no beat for ")
+        assert events.event("child_exited", "a", 60)["exit"].startswith("hung: no beat for ")
 
 
 def test_what_it_says_has_left_when_it_ends(tree: MakeTree) -> None:
@@ -116,7 +116,7 @@ def test_another_root_hears_it_too(tree: MakeTree) -> None:
     t.wait_new_root(root)
     if status != 0:  # a loaded machine
         assert said.startswith("supervisor-tree: not told: the tree's root did not answer within 1 s")
-        assert beat("--ready", environ=environ)[:2] == (0, "")
+        heard("--ready", environ=environ)
     t.wait("a")
 
 
@@ -157,7 +157,7 @@ def test_mistakes_are_one_line_and_status_1(words: tuple[str, ...], said: str) -
     assert status == 1
     assert said in output
     assert output.count("\n") == 1
-    assert seconds < 5
+    assert seconds < 10  # it does not wait; its interpreter's start is in it
 
 
 @pytest.mark.parametrize("how", ["missing", "silent", "mad", "no endpoint", "no number"])
@@ -192,7 +192,7 @@ def test_it_never_holds_up_the_script(tmp_path: Path, how: str) -> None:
     assert status == 1
     assert said.startswith("supervisor-tree: ")
     assert said.count("\n") == 1
-    assert seconds < 3
+    assert seconds < 5  # one second is promised; its interpreter's start is in it
 
 
 def test_it_is_quick_because_it_imports_little() -> None:

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from typing import Any
 
 import pytest
 
 from tests.conftest import MakeTree
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 TREE = """
     [supervisors.market]
@@ -173,13 +174,13 @@ def test_following_events_survives_a_new_root_and_ends_with_the_tree(tree: MakeT
             if event["name"] == "feed" and "feed" in str(event):
                 break
         t.stop()
-        assert followed.process.wait(10) == 0
+        assert followed.process.wait(PATIENCE) == 0
 
 
 def test_wait(tree: MakeTree) -> None:
     t = tree(TREE)
-    assert "feed: running" in t.ctl("wait", "feed", "--timeout", "10s")
-    t.ctl("wait", "crasher", "--for", "backoff", "--timeout", "10s")
+    assert "feed: running" in t.ctl("wait", "feed", "--timeout", "20s")
+    t.ctl("wait", "crasher", "--for", "backoff", "--timeout", "20s")
     told = t.ctl("wait", "crasher", "--for", "running", "--timeout", "200ms", status=124)
     assert told == ""
     told = t.ctl("wait", "crasher", "--timeout", "200ms", "--json", status=124)
@@ -188,33 +189,35 @@ def test_wait(tree: MakeTree) -> None:
 
 
 def test_trees_and_finding_one(tree: MakeTree, tmp_path: Any) -> None:
-    a, b = tree('[tree]\nname = "a-tree"\n' + WORKER), tree('[tree]\nname = "b-tree"\n' + WORKER)
+    # Every tree of this user is found: also those of tests that run beside this one.
+    one, two, none = (f"{letter}-{uuid.uuid4().hex[:8]}" for letter in "abc")
+    a, b = tree(f'[tree]\nname = "{one}"\n' + WORKER), tree(f'[tree]\nname = "{two}"\n' + WORKER)
     listed = {told["tree"]: told for told in json.loads(a.cli("trees", "--json"))}
-    assert listed["a-tree"]["keeper"] == a.run_json()["keeper"]
-    assert listed["b-tree"]["file"] == str(b.file)
-    assert json.loads(a.ctl("status", "--json"))["tree"] == "a-tree"
-    assert json.loads(a.ctl("status", "--json", "-c", str(b.file)))["tree"] == "b-tree"
-    assert json.loads(a.ctl("status", "--json", "-t", "b-tree"))["tree"] == "b-tree"
-    a.ctl("status", "-t", "c-tree", status=3)
+    assert listed[one]["keeper"] == a.run_json()["keeper"]
+    assert listed[two]["file"] == str(b.file)
+    assert json.loads(a.ctl("status", "--json"))["tree"] == one
+    assert json.loads(a.ctl("status", "--json", "-c", str(b.file)))["tree"] == two
+    assert json.loads(a.ctl("status", "--json", "-t", two))["tree"] == two
+    a.ctl("status", "-t", none, status=3)
     a.ctl("status", "-c", "missing.toml", status=2)
     b.stop()
     told = json.loads(a.ctl("status", "--json", "-c", str(b.file), status=3))
     assert told["error"]["code"] == "not_running"
-    assert "b-tree" not in a.cli("trees")
+    assert two not in a.cli("trees")
 
 
 def test_status_answers_at_once_while_a_stop_takes_long(tree: MakeTree) -> None:
     t = tree(
         """
         [workers.slow]
-        command = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
-        shutdown = "1m"
+        command = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"]
+        shutdown = "5m"
         """
     )
-    t.wait("slow")
+    eventually(lambda: "up" in t.log("slow"), "it ignores TERM")
     with t.follow("ctl", "stop", "slow") as stopping:
         t.wait("slow", state="stopping")
-        assert by_name(json.loads(t.ctl("status", "--json", timeout=5))["children"])["slow"]["state"] == "stopping"
+        assert by_name(json.loads(t.ctl("status", "--json"))["children"])["slow"]["state"] == "stopping"
         (operation,) = [told for told in json.loads(t.ctl("ops", "--json")) if told["state"] == "running"]
         assert (operation["command"], operation["names"]) == ("stop", ["slow"])
         assert operation["operation"][:8] in t.ctl("ops")
@@ -233,7 +236,7 @@ def test_an_interrupt_is_quiet(tree: MakeTree) -> None:
     assert process.stdout is not None
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=10) == (b"", b"")
+    assert process.communicate(timeout=PATIENCE) == (b"", b"")
     assert process.returncode == 130
 
 
@@ -255,7 +258,7 @@ def test_a_removed_socket_comes_back(tree: MakeTree) -> None:
     t = tree(WORKER)
     (t.run_dir / "control" / "control").unlink()
     assert json.loads(t.ctl("status", "--json"))["tree"] == "tree"
-    eventually((t.run_dir / "control" / "control").exists, "the socket is back", 5)
+    eventually((t.run_dir / "control" / "control").exists, "the socket is back")
 
 
 WORKER = '[workers.w]\ncommand = "sleep 1000"\n'

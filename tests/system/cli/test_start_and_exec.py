@@ -140,6 +140,8 @@ def test_our_own_failures_of_exec_are_125(tree: MakeTree) -> None:
         125,
         "supervisor-tree: /no/such/program: No such file or directory\n",
     )
+    sought = run(t, "exec", "a", "--", "no-such-program")
+    assert (sought.returncode, sought.stderr) == (125, "supervisor-tree: no-such-program: No such file or directory\n")
     nobody = run(t, "exec", "nobody", "--", "true")
     assert nobody.returncode == 125
     assert run(t, "exec").returncode == 125

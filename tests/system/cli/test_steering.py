@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeTree
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 TWO = """
     [supervisors.market]
@@ -213,17 +213,17 @@ def test_cancel_of_an_operation(tree: MakeTree) -> None:
     t = tree(
         """
         [workers.slow]
-        command = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
-        shutdown = "1m"
+        command = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"]
+        shutdown = "5m"
         """
     )
-    t.wait("slow")
+    eventually(lambda: "up" in t.log("slow"), "it ignores TERM")
     with t.follow("ctl", "restart", "slow", "--json") as asked:
         t.wait("slow", state="stopping")
         (operation,) = [told for told in json.loads(t.ctl("ops", "--json")) if told["state"] == "running"]
         t.ctl("cancel", operation["operation"][:8])
         assert json.loads(asked.line())["state"] == "cancelled"
-        assert asked.process.wait(5) == 1
+        assert asked.process.wait(PATIENCE) == 1
     t.ctl("cancel", "ffffffff", status=1)
 
 
@@ -250,15 +250,20 @@ def test_a_request_survives_the_death_of_the_root(tree: MakeTree, json_: list[st
     t = tree(
         """
         [workers.slow]
-        command = ["sh", "-c", "trap 'sleep 1; exit' TERM; while :; do sleep 0.05; done"]
-        shutdown = "1m"
+        command = [
+          "sh", "-c", "trap 'until test -e go; do sleep 0.05; done; exit' TERM; echo up; while :; do sleep 0.05; done",
+        ]
+        shutdown = "5m"
         """
     )
-    t.wait("slow")
+    eventually(lambda: "up" in t.log("slow"), "it takes its time when it is told to end")
     with t.follow("ctl", "stop", "slow", *json_) as asked:
         t.wait("slow", state="stopping")
-        t.kill(t.root_pid())
+        root = t.root_pid()
+        t.kill(root)
+        t.wait_new_root(root)
+        (t.dir / "go").touch()
         line = asked.line()
-        assert asked.process.wait(5) == 0
+        assert asked.process.wait(PATIENCE) == 0
     assert "slow" in line
     assert t.child("slow")["state"] == "stopped"

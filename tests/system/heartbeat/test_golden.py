@@ -110,7 +110,7 @@ def _tags(union: Any) -> set[str]:
 
 TREE = """
     [workers.a]
-    command = "env > said; exec sleep 1000"
+    command = "env > said.new; mv said.new said; exec sleep 1000"
     shell = true
     ready = { heartbeat = true }
     health = { heartbeat = "60s" }
@@ -121,8 +121,8 @@ class Worker:
     """libzmq's DEALER in the place of a worker."""
 
     def __init__(self, t: Tree, context: zmq.Context[Any]) -> None:
-        said = eventually(lambda: _environment(t.dir / "said"), "the worker has written its environment")
-        assert said is not None
+        eventually((t.dir / "said").exists, "the worker has written its environment")
+        said = dict(line.split("=", 1) for line in (t.dir / "said").read_text().splitlines() if "=" in line)
         self.known = {
             "$NAME": said["SUPERVISOR_TREE_NAME"],
             "$INCARNATION": int(said["SUPERVISOR_TREE_INCARNATION"]),
@@ -151,12 +151,6 @@ class Worker:
             self.up({"type": "beat", "seq": 1, "age": 0.0})
         elif step["do"] in ("reload", "stop"):
             self._tree.spawn("ctl", step["do"], "a")
-
-
-def _environment(file: Path) -> dict[str, str] | None:
-    text = file.read_text() if file.exists() else ""
-    said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return said if "SUPERVISOR_TREE_ENDPOINT" in said and "SUPERVISOR_TREE_TOKEN" in said else None
 
 
 @pytest.mark.parametrize("file", golden("root"))

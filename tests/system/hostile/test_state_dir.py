@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import MakeTree
 from tests.support.asking import ask
 from tests.support.tree import Tree
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 TWO = """
     [workers.a]
@@ -122,7 +122,7 @@ def test_the_lock_overwritten_while_it_is_held(tree: MakeTree) -> None:
     assert t.keeper is not None
     for text in (b'{"pid": "x", "id": 5, "start": [], "boot": {}}', b"\xff" * 100):
         (t.state_dir / "lock").write_bytes(text)
-        assert t.spawn("start").wait(15) == 1
+        assert t.spawn("start").wait(PATIENCE) == 1
     assert "Traceback" not in t.output()
     assert t.output().count(f"already running (keeper pid {t.keeper.pid})") == 2
     assert {child["restarts"] for child in t.children().values()} == {0}
@@ -159,7 +159,7 @@ def test_the_state_directory_deleted_under_it(tree: MakeTree) -> None:
         except AssertionError:
             return False
 
-    eventually(new_root, "a new root", 5)
+    eventually(new_root, "a new root")
     assert t.stop() == 0
 
 
@@ -241,7 +241,7 @@ def test_a_full_disk(tree: MakeTree, small: Path) -> None:
     assert t.ask("stop", names=["a"], reason="no disk")["state"] == "done"
     root = t.root_pid()
     t.kill(root)
-    t.wait_new_root(root, 5)
+    t.wait_new_root(root)
     assert t.child("a")["state"] == "stopped"
     assert t.child("a")["restarts"] == 3
     assert t.pids() == {"talks": talks}

@@ -14,7 +14,7 @@ import pytest
 
 from supervisor_tree.system import means
 from tests.support.cgroups import Delegated, delegated, pids, where
-from tests.system.keeper.conftest import KILL, Brain, MakeBrain, eventually, lives
+from tests.system.keeper.conftest import KILL, TIMEOUT, Brain, MakeBrain, eventually, lives
 
 pytestmark = pytest.mark.linux
 
@@ -125,7 +125,7 @@ def test_all_in_the_folder_are_killed(
     else:
         boxed.stop("a", grace=0.3)
     boxed.event("exited", name="a")
-    assert outsider.wait(5) == -KILL
+    assert outsider.wait(TIMEOUT) == -KILL
 
 
 def test_a_stop_command_runs_in_the_folder_of_its_worker(boxed: Brain) -> None:
@@ -147,8 +147,7 @@ def test_what_is_left_on_purpose_keeps_its_folder(boxed: Brain, own: Delegated) 
     workers = own.workers()
     assert workers["worker.a~2"] == [again]
     assert far in workers["worker.a"]
-    for pid in workers["worker.a"]:
-        os.kill(pid, KILL)
+    (own.tree() / "worker.a" / "cgroup.kill").write_text("1")
     eventually(lambda: not pids(own.tree() / "worker.a"), "they are dead")
     boxed.spawn("b", "/bin/sleep", "1000")
     assert set(own.workers()) == {"worker.a~2", "worker.b"}
@@ -177,7 +176,7 @@ def test_folders_of_the_worker_s_own_go_with_it(boxed: Brain, own: Delegated) ->
         join(inner, deep)
         boxed.stop("a", grace=0.2)
         boxed.event("exited", name="a")
-        assert deep.wait(5) == -KILL
+        assert deep.wait(TIMEOUT) == -KILL
     assert own.workers() == {}
 
 
@@ -221,6 +220,14 @@ def hidden_daemon(boxed: Brain) -> int:
     return int(boxed.await_file("far"))
 
 
+def kill_family(boxed: Brain, own: Delegated) -> None:
+    """Keeper, root and logger: the keeper last, for whose death the others would do something, and so that it can
+    replace none of them."""
+    boxed.keeper.send_signal(signal.SIGSTOP)
+    for pid in sorted(pids(own.tree() / "tree"), key=lambda pid: pid == boxed.keeper.pid):
+        os.kill(pid, KILL)
+
+
 def test_a_killed_keeper_leaves_nothing_not_even_what_hides(boxed: Brain, own: Delegated) -> None:
     far = hidden_daemon(boxed)
     boxed.keeper.kill()
@@ -240,10 +247,7 @@ def test_a_killed_keeper_leaves_nothing_not_even_what_hides(boxed: Brain, own: D
 
 def test_when_all_three_were_killed_the_next_start_kills_what_hides(boxed: Brain, own: Delegated) -> None:
     far = hidden_daemon(boxed)
-    family = [*pids(own.tree() / "tree")]
-    boxed.keeper.send_signal(signal.SIGSTOP)  # so that it replaces none of them
-    for pid in family:
-        os.kill(pid, KILL)
+    kill_family(boxed, own)
     boxed.keeper.wait()
     assert lives(far)
     boxed.start(prepare=False)  # from another cgroup, which is not delegated
@@ -257,11 +261,8 @@ def test_a_folder_that_is_another_s_by_now_is_left_alone(
     boxed: Brain, own: Delegated, outsider: subprocess.Popen[bytes]
 ) -> None:
     """Of the same name, made anew: as after the service manager has cleaned up and somebody was quicker."""
-    family = pids(own.tree() / "tree")
     top = own.tree()
-    boxed.keeper.send_signal(signal.SIGSTOP)
-    for pid in family:
-        os.kill(pid, KILL)
+    kill_family(boxed, own)
     boxed.keeper.wait()
     eventually(lambda: not pids(top / "tree"), "they are dead")
     (top / "tree").rmdir()

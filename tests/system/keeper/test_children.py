@@ -7,9 +7,10 @@ import signal
 import sys
 import time
 
+import psutil
 import pytest
 
-from tests.system.keeper.conftest import Brain, eventually, lives
+from tests.system.keeper.conftest import TIMEOUT, Brain, MakeBrain, eventually, lives
 
 
 def test_spawn_exit_and_end(brain: Brain) -> None:
@@ -84,10 +85,8 @@ def daemon(ignore: bool = False) -> str:
 def test_double_forked_daemon_ends_with_a_stop(brain: Brain) -> None:
     brain.shell("a", daemon())
     far = int(brain.await_file("far"))
-    began = time.monotonic()
-    brain.stop("a", grace=5)
+    brain.stop("a", grace=2 * TIMEOUT)
     assert brain.event("exited", name="a")["killed"] is False
-    assert time.monotonic() - began < 2
     assert not lives(far)
 
 
@@ -213,8 +212,8 @@ def test_sweep_false_leaves_daemons(brain: Brain) -> None:
 def test_a_stopped_group_hears_its_stop_signal(brain: Brain) -> None:
     pid = brain.spawn("a", "/bin/sleep", "1000")
     os.kill(pid, signal.SIGSTOP)
-    brain.stop("a", grace=10)
-    assert brain.event("exited", name="a", timeout=2)["signal"] == signal.SIGTERM
+    brain.stop("a", grace=2 * TIMEOUT)
+    assert brain.event("exited", name="a")["signal"] == signal.SIGTERM
 
 
 def test_signal_effect(brain: Brain) -> None:
@@ -231,7 +230,8 @@ def test_a_repeated_spawn_is_ignored(brain: Brain) -> None:
     os.kill(pid, signal.SIGKILL)
     brain.event("exited", name="a", acknowledge=False)
     brain.commit(spec, ack=0)
-    assert brain.root.quiet(0.3) == []
+    brain.sync()
+    assert [each for each in brain.events if each["kind"] != "exited"] == []
 
 
 @pytest.mark.linux
@@ -241,6 +241,7 @@ def test_unattributed_is_journaled_once_and_stopped_last(brain: Brain) -> None:
         "a", "env -i setsid /bin/sh -c '(/bin/sh -c \"echo \\$\\$ > far; exec /bin/sleep 1000\" &)'; sleep 1000"
     )
     far = int(brain.await_file("far"))
+    eventually(lambda: psutil.Process(far).ppid() == brain.keeper.pid, "its parent has gone")
     pid = brain.spawn("b", "/bin/sleep", "1000")
     os.kill(pid, signal.SIGKILL)
     adopted = brain.event("adopted", pid=far)
@@ -253,7 +254,8 @@ def test_unattributed_is_journaled_once_and_stopped_last(brain: Brain) -> None:
     assert [each for each in brain.events if each["kind"] == "adopted"] == []
 
 
-def test_a_thousand_exits_are_reported(brain: Brain) -> None:
+def test_many_exits_are_reported(make: MakeBrain) -> None:
+    brain = make(answer=2 * TIMEOUT).start()  # what is not acknowledged for long is no sign of a blocked root here
     count = 200
     brain.commit(*[brain.spec(f"w{n}", "/bin/sleep", "1000") for n in range(count)])
     pids = [brain.event("spawned", name=f"w{n}", acknowledge=False)["pid"] for n in range(count)]

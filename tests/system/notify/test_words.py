@@ -101,11 +101,11 @@ def test_who_stops_by_itself_is_left_to(tree: MakeTree) -> None:
             time.sleep(0.01)
         """,
         f"""
-        health = {{ notify = "300ms" }}
+        health = {{ notify = "1s" }}
         restart = "transient"
         [workers.b]
         command = ['{sys.executable}', '-S', '-c', 'import time; time.sleep(1000)']
-        health = {{ notify = "300ms" }}
+        health = {{ notify = "1s" }}
         backoff = "0s"
         """,
     )
@@ -142,11 +142,11 @@ def test_more_time_to_become_ready(tree: MakeTree) -> None:
         sleep()
         """,
         """
-        start_timeout = "700ms"
+        start_timeout = "3s"
         [workers.b]
         command = "sleep 1000"
         ready = { notify = true }
-        start_timeout = "1200ms"
+        start_timeout = "3500ms"
         """,
     )
     with t.follow("ctl", "events", "-f", "--json", "--since", "1m") as events:
@@ -217,8 +217,8 @@ def test_a_flood_of_one_costs_the_others_nothing(tree: MakeTree) -> None:
     t.wait("a", "b")
     for restarts in range(1, 4):
         t.kill(t.pids()["b"])
-        t.wait_until("b", timeout=4, restarts=restarts, state=lambda state: state in ("running", "backoff"))
+        t.wait_until("b", restarts=restarts, state=lambda state: state in ("running", "backoff"))
         t.ctl("start", "b")
-        t.wait("b", timeout=4)
+        t.wait("b")
     assert len(t.events("notify_ignored", "a")) == 2
     assert t.stop() == 0

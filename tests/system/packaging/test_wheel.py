@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import kill, processes_with, told
 from tests.support.tree import MARK, REPOSITORY, clean_environment
 from tests.support.waiting import eventually
@@ -54,10 +54,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     """As on a machine that has never seen us: its own home, a free port, and none of our checkout."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environ = clean_environment({"HOME": str(tmp_path / "home"), "EXAMPLE_PORT": str(port), "EXAMPLE_EVERY": "0.2"})
+    port = str(free_port())
+    environ = clean_environment({"HOME": str(tmp_path / "home"), "EXAMPLE_PORT": port, "EXAMPLE_EVERY": "0.2"})
     (tmp_path / "home").mkdir()
     del environ["PYTHONPATH"]
     environ[MARK] = tmp_path.as_uri()
@@ -122,22 +120,26 @@ def test_start_brings_the_example_up_and_ends_it_without_a_trace(
         return [sample["time"] for sample in json.loads(body)["samples"]] if body else []
 
     try:
-        first = eventually(samples, lambda: "figures are served; " + (tmp_path / "start.out").read_text(), 30)
+        first = eventually(samples, lambda: "figures are served; " + (tmp_path / "start.out").read_text(), 60)
         eventually(lambda: len(samples()) > len(first) + 2, "the figures go on")
         assert b"<svg" in fetch("/")
 
-        children = status()
-        assert list(children) == ["host-watcher", "page-builder", "web-server", "records"]
-        assert {child["state"] for child in children.values()} == {"running"}
+        def running() -> bool:
+            states = [child["state"] for child in (*status().values(), *status()["records"]["children"])]
+            return states == ["running"] * 6
+
+        eventually(running, lambda: f"all of them run; it is {status()}", 60)
+        assert list(status()) == ["host-watcher", "page-builder", "web-server", "records"]
 
         before = tied()
         os.kill(before["recorder"] or 0, signal.SIGKILL)  # rest_for_one: both are new
         eventually(
             lambda: all(pid not in (None, before[name]) for name, pid in tied().items()),
             "recorder and thresholds were restarted",
+            60,
         )
     finally:
         start.send_signal(signal.SIGTERM)
     assert start.wait(20) == 0, (tmp_path / "start.out").read_text()
-    eventually(lambda: not processes_with({(MARK, environ[MARK])}), "nothing is left", 1)
+    eventually(lambda: not processes_with({(MARK, environ[MARK])}), "nothing is left")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["home", "start.out"], "nothing is written here"

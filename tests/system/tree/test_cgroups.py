@@ -142,7 +142,7 @@ def test_memory_of_a_daemon_that_hides_counts(tree: MakeTree, own: Delegated) ->
     with t.follow("ctl", "events", "-f", "--json") as f:
         exceeded = f.event("limit_exceeded", "hides")
     assert exceeded["processes"][0]["pid"] == int((t.dir / "far").read_text())
-    assert exceeded["value"] > 100_000_000
+    assert exceeded["value"] > 60_000_000  # which the worker itself has not
     t.wait("hides", state="backoff")
 
 
@@ -171,7 +171,7 @@ def test_a_killed_keeper_leaves_no_process_and_the_next_start_no_folder(tree: Ma
     wait_gone(far)
     t.assert_nothing_left()
     t.start()
-    assert own.tree().name != first
+    eventually(lambda: first not in own.trees(), "the folder of the life before is gone")
     assert where(t.keeper.pid) == "tree"
     t.stop()
     assert own.trees() == []
@@ -181,6 +181,7 @@ def test_a_new_root_is_with_the_others_and_touches_nobody(tree: MakeTree, own: D
     t = tree('[workers.sleeper]\ncommand = "sleep 1000"\nmemory_max = "1GB"\n', start=False)
     t.wrap = own.wrap
     t.start()
+    t.wait("sleeper")
     before = t.pids()
     root = t.root_pid()
     t.kill(root)

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import MakeTree
 from tests.support.asking import Refused, ask
 from tests.support.tree import Tree
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.same
 
@@ -69,6 +69,7 @@ def names_of(t: Tree) -> list[str]:
 def test_reload_touches_only_what_changed(tree: MakeTree) -> None:
     t = tree(BEFORE)
     t.wait("same", "live", "command", "env", "gone", "inner")
+    eventually(lambda: t.log("env") == "one\n", "the old environment")
     before = t.pids()
     t.write(AFTER)
     plan = {change["name"]: change for change in t.ask("reload", plan=True)["changes"]}
@@ -96,13 +97,13 @@ def test_reload_touches_only_what_changed(tree: MakeTree) -> None:
     eventually(lambda: t.log("env") == "one\ntwo\n", "the new environment")
     # A live key lives: the delay is the new one.
     t.kill(after["live"])
-    t.wait_until("live", timeout=3, state="running", restarts=1)
+    t.wait_until("live", state="running", restarts=1)
     # And does so after a root's death.
     root = t.root_pid()
     t.kill(root)
     t.wait_new_root(root)
     t.kill(t.pids()["live"])
-    t.wait_until("live", timeout=3, state="running", restarts=2)
+    t.wait_until("live", state="running", restarts=2)
     assert t.child("s")["intensity"] == 9
 
 
@@ -198,7 +199,7 @@ def test_adds_at_the_same_time_are_all_kept(tree: MakeTree) -> None:
     answers: list[Any] = []
 
     def add(name: str) -> None:
-        answers.append(ask(run_dir, "add", 10, toml=f'[workers.{name}]\ncommand = "sleep 1000"\n')["state"])
+        answers.append(ask(run_dir, "add", PATIENCE, toml=f'[workers.{name}]\ncommand = "sleep 1000"\n')["state"])
 
     names = [f"w{n}" for n in range(8)]
     threads = [threading.Thread(target=add, args=(name,)) for name in names]

@@ -110,7 +110,7 @@ class Monkey:
     def _ask(self, command: str, **args: Any) -> None:
         def run() -> None:
             with contextlib.suppress(Refused):
-                self.tree.ask(command, 15, **args)
+                self.tree.ask(command, 30, **args)
 
         self.note(command, args)
         thread = threading.Thread(target=run, daemon=True)
@@ -172,13 +172,13 @@ def test_at_random(tree: MakeTree, seed: int) -> None:
             pause.wait(monkey.dice.random() * 0.2)
             for name, seconds in SLEEPS.items():
                 assert len(sleeps(t, seconds)) <= 1, f"{name} runs twice"
-        eventually(lambda: settled(t), lambda: f"it settles; it is {t.children()}, {t.ask('ops')}", 20)
+        eventually(lambda: settled(t), lambda: f"it settles; it is {t.children()}, {t.ask('ops')}", 40)
         names = [*NAMES, "rest", "both"]
         t.ask("release", names=names)
         answer = t.ask("start", 20, names=names)
         assert answer["state"] == "done", answer
-        t.wait("plain", "first", "second", "third", "all1", "all2", "slow", timeout=15)
-        eventually(lambda: settled(t), lambda: f"it settles; it is {t.children()}, {t.ask('ops')}", 20)
+        t.wait("plain", "first", "second", "third", "all1", "all2", "slow")
+        eventually(lambda: settled(t), lambda: f"it settles; it is {t.children()}, {t.ask('ops')}", 40)
         assert not t.events("internal_error")
         assert t.stop() == 0
         numbers = [line["seq"] for line in t.journal()]

@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 from tests.system.hangs.suspects import cgroup, uncached
 
 Line = dict[str, Any]
-LIMIT = "1s"
+LIMIT = "2s"
 
 WORKERS = """
     import asyncio, ctypes, itertools, mmap, os, re, threading, time
@@ -236,8 +236,8 @@ def test_the_journal_has_the_line_before_the_kill_and_it_counts_as_a_crash(tree:
     found = hung(written(tree, "Sleeps"))
     kinds = [line["event"] for line in lines(found.tree, "hung", "kill_requested", "child_exited", "restart_scheduled")]
     assert kinds == ["hung", "kill_requested", "child_exited", "restart_scheduled"]
-    assert found.line["limit"] == 1.0
-    assert 1.0 <= found.line["silent_for"] < 5.0
+    assert found.line["limit"] == 2.0
+    assert 2.0 <= found.line["silent_for"] < 20.0
     assert found.line["kind"] == "heartbeat"
 
 
@@ -294,7 +294,7 @@ def test_a_command_that_never_beats_is_explained_from_outside(tree: MakeTree) ->
         backoff = "60s"
         """
     )
-    child = one.wait_until("w", state="backoff", timeout=10)
+    child = one.wait_until("w", state="backoff")
     [line] = lines(one, "hung")
     assert child["last_exit"]["reason"].startswith("hung: ")
     assert "`sleep 1000`" in line["explanation"] or os.environ.get("SUPERVISOR_TREE_PORTABLE") == "1"
@@ -331,10 +331,10 @@ def test_what_a_dump_left_is_gone_with_the_worker(tree: MakeTree) -> None:
     found = hung(written(tree, "Sleeps"))
     one = found.tree
     folder = one.run_dir / f"u-{os.geteuid()}"
-    assert [each.name for each in folder.glob("dump-*")] == ["dump-w-2"]
+    eventually(lambda: [each.name for each in folder.glob("dump-*")] == ["dump-w-2"], "only the present one's")
     one.kill(one.pids()["w"])
     one.wait_until("w", restarts=2, state="running", timeout=20)
-    assert [each.name for each in folder.glob("dump-*")] == ["dump-w-3"]
+    eventually(lambda: [each.name for each in folder.glob("dump-*")] == ["dump-w-3"], "only the present one's")
 
 
 def test_a_give_up_is_reported_with_the_last_words(tree: MakeTree) -> None:
@@ -391,7 +391,7 @@ def test_a_worker_that_failed_for_good_is_reported(tree: MakeTree) -> None:
 def test_events_tell_a_hang_to_people_and_to_programs(tree: MakeTree) -> None:
     found = hung(written(tree, "Sleeps"))
     shown = found.tree.ctl("events", "--type", "hung")
-    assert re.search(r"w hung: no beat for [\d.]+ s \(limit 1 s\): its event loop is blocked", shown)
+    assert re.search(r"w hung: no beat for [\d.]+ s \(limit 2 s\): its event loop is blocked", shown)
     data = json.loads(found.tree.ctl("events", "--type", "hung", "--json"))
     assert data["incident"] == found.line["incident"]
 
@@ -435,7 +435,7 @@ def test_a_stopped_shim_says_so(tree: MakeTree) -> None:
 def test_a_program_of_a_shim_that_is_stopped_says_so(tree: MakeTree) -> None:
     one = shim(tree, "while :; do echo cycle; sleep 0.1; done", '{ output = "cycle", fresh = "1s" }')
     one.wait("w")
-    [program] = psutil.Process(one.pids()["w"]).children()
+    [program] = eventually(psutil.Process(one.pids()["w"]).children, "it runs its program")
     os.kill(program.pid, signal.SIGSTOP)
     found = replaced(one)
     assert re.search(rf"its process `sh -c .*` \(pid {program.pid}\) is stopped by a signal", found.line["explanation"])
@@ -508,13 +508,13 @@ def test_a_worker_that_said_goodbye_and_does_not_end(tree: MakeTree) -> None:
 
 
 def test_a_worker_that_does_not_become_ready_is_explained_too(tree: MakeTree) -> None:
-    one = written(tree, "Begins", 'start_timeout = "1s"').start()
+    one = written(tree, "Begins", 'start_timeout = "3s"').start()
     child = one.wait_until("w", restarts=1, state="running", timeout=20)
     [line] = lines(one, "not_ready")
     assert f"{marked(one, 'class Begins(')}setup (`time.sleep(1000)" in line["explanation"]
-    assert child["last_exit"]["reason"].startswith("not ready within 1 s: its event loop is blocked: ")
+    assert child["last_exit"]["reason"].startswith("not ready within 3 s: its event loop is blocked: ")
     assert line["incident"].endswith("-w-not_ready.txt")
-    assert "w ended: not ready within 1 s (killed by SIGKILL after its shutdown time had passed)" in one.ctl("why", "w")
+    assert "w ended: not ready within 3 s (killed by SIGKILL after its shutdown time had passed)" in one.ctl("why", "w")
     assert not lines(one, "hung")
 
 
@@ -543,8 +543,7 @@ def test_a_worker_of_another_user_is_explained_alike(tree: MakeTree, interpreter
             (place / "app.py").write_text(textwrap.dedent(OF_ANOTHER_USER))
         found = hung(one)
         assert f"{marked(one, 'class Sleeps(')}run (`time.sleep(1000)" in found.line["explanation"]
-        left = [each.name for each in one.run_dir.glob("u-*/dump-*")]
-        assert left == ["dump-w-2"]
+        eventually(lambda: [each.name for each in one.run_dir.glob("u-*/dump-*")] == ["dump-w-2"], "only its own")
 
 
 DROPS = """

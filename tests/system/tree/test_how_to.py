@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import sys
 
 import pytest
 
 from tests.conftest import MakeTree
+from tests.support.ports import free_port
 from tests.support.tree import REPOSITORY
 from tests.support.waiting import eventually
 
@@ -21,11 +21,6 @@ HOW_TO = REPOSITORY / "docs" / "how-to"
 def block(page: str, language: str, number: int = 0) -> str:
     text = (HOW_TO / page).read_text()
     return str(re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[number])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 SPEAKS = """
@@ -50,7 +45,7 @@ def test_a_shell_script_says_how_it_is(tree: MakeTree) -> None:
     eventually(lambda: len(t.journal("activity", "speaker")) == 2, "both are in the journal")
     done = t.journal("activity", "speaker")
     assert [(line["activity"], line["fields"]) for line in done] == [("LINE_DONE", {"lines": n}) for n in (1, 2)]
-    assert t.log("speaker") == "one\ntwo\n"
+    eventually(lambda: t.log("speaker") == "one\ntwo\n", lambda: f"both lines are in its log: {t.log('speaker')!r}")
 
 
 def test_a_program_in_node_says_how_it_is(tree: MakeTree) -> None:

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from tests.conftest import MakeTree
+from tests.support.waiting import eventually
 
 
 def woken(pid: int) -> int:
@@ -31,13 +32,18 @@ def test_no_wakeups_but_the_ping(tree: MakeTree) -> None:
     own = {"keeper": t.keeper.pid, "root": t.root_pid(), "logger": t.logger_pid()}
     pause = threading.Event()
     pause.wait(1.5)  # what the start leaves to be done: the journal is told of, pipes are looked at
-    before = {name: woken(pid) for name, pid in own.items()}
-    spent = {name: sum(psutil.Process(pid).cpu_times()[:2]) for name, pid in own.items()}
-    pause.wait(9)
-    after = {name: woken(pid) - before[name] for name, pid in own.items()}
-    spent = {name: sum(psutil.Process(pid).cpu_times()[:2]) - spent[name] for name, pid in own.items()}
-    # 9 s have two pings, or three: each wakes the root once, the keeper for its timer and for the answer.
-    assert after["logger"] == 0
-    assert after["keeper"] <= 10
-    assert after["root"] <= 8
-    assert sum(spent.values()) < 0.15  # 0.02 s here; slower processors are given more
+    seen: list[tuple[dict[str, int], float]] = []
+
+    def sleeps() -> bool:
+        before = {name: woken(pid) for name, pid in own.items()}
+        spent = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in own.values())
+        pause.wait(9)
+        after = {name: woken(pid) - before[name] for name, pid in own.items()}
+        spent = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in own.values()) - spent
+        seen.append((after, spent))
+        # 9 s have two pings, or three: each wakes the root once, the keeper for its timer and for the answer.
+        # 0.02 s of a processor here; slower ones are given more.
+        return after["logger"] == 0 and after["keeper"] <= 10 and after["root"] <= 8 and spent < 0.15
+
+    # On a busy machine the start may leave more, for longer; what goes on for ever is in each of these looks.
+    eventually(sleeps, lambda: f"they sleep; they were woken so often, and spent so much: {seen}", 30)

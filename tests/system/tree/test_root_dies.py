@@ -22,7 +22,7 @@ from tests.conftest import MakeTree
 from tests.support.asking import ask
 from tests.support.processes import commands
 from tests.support.tree import Tree
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 PAIR = """
     [workers.a]
@@ -72,7 +72,7 @@ def test_a_blocked_root_is_replaced(tree: MakeTree) -> None:
     try:
         eventually(lambda: _sleeps(root), "the root blocks")
         os.kill(pids["a"], signal.SIGTERM)
-        t.wait_new_root(root, 10)
+        t.wait_new_root(root)
     finally:
         debugger.kill()
         debugger.wait()
@@ -193,21 +193,24 @@ def test_a_half_done_stop_goes_on_with_its_deadline(tree: MakeTree) -> None:
         """
         [workers.a]
         command = "sh -c 'trap : TERM; echo up; while :; do sleep 0.05; done'"
-        shutdown = "2s"
+        shutdown = "4s"
         """
     )
     t.wait("a")
     eventually(lambda: "up" in t.log("a"), "the trap is set")
+    killed = 0.0
     with t.follow("ctl", "stop", "a", "--json") as asked:
         t.wait("a", state="stopping")
         for _ in range(2):
             root = t.root_pid()
+            killed = time.time()
             t.kill(root)
             t.wait_new_root(root)
-        assert asked.process.wait(10) == 0
+        assert asked.process.wait(PATIENCE) == 0
         answer = json.loads(asked.line())
     (began,), (over,) = t.events("asked_for"), t.events("stopped", "a")
-    assert 1.9 < _seconds(over["time"]) - _seconds(began["time"]) < 4.0
+    assert _seconds(over["time"]) - _seconds(began["time"]) > 3.9
+    assert _seconds(over["time"]) - killed < 4.0  # else the last root would have begun the time anew
     assert answer["state"] == "done"
     a = t.child("a")
     assert (a["state"], a["last_exit"]["signal"]) == ("stopped", signal.SIGKILL)
@@ -223,7 +226,7 @@ def test_a_reload_cut_off_by_the_roots_death_is_done_or_told(tree: MakeTree) -> 
     root = t.root_pid()
     answers: list[Any] = []
     run_dir = t.run_dir
-    asking = threading.Thread(target=lambda: answers.append(ask(run_dir, "reload", 10, request)))
+    asking = threading.Thread(target=lambda: answers.append(ask(run_dir, "reload", PATIENCE, request)))
     asking.start()
     eventually(lambda: [op for op in t.ask("ops") if op["operation"] == request], "the reload is under way")
     os.unlink(t.file)
@@ -240,15 +243,15 @@ def test_the_same_request_again_is_not_done_again(tree: MakeTree) -> None:
     t.wait("a", "b")
     request = uuid.uuid4().hex
     run_dir = t.run_dir
-    answers = [ask(run_dir, "restart", 5, request, names=["a"])]
+    answers = [ask(run_dir, "restart", PATIENCE, request, names=["a"])]
     incarnation = t.child("a")["incarnation"]
     root = t.root_pid()
     t.kill(root)
-    answers += [ask(run_dir, "restart", 5, request, names=["a"]) for _ in range(2)]
+    answers += [ask(run_dir, "restart", PATIENCE, request, names=["a"]) for _ in range(2)]
     assert [answer["state"] for answer in answers] == ["done"] * 3
     assert t.child("a")["incarnation"] == incarnation == 2
     t.ask("upgrade")
-    ask(run_dir, "restart", 5, request, names=["a"])
+    ask(run_dir, "restart", PATIENCE, request, names=["a"])
     assert t.child("a")["incarnation"] == incarnation
 
 
@@ -421,7 +424,7 @@ def test_at_random_moments_under_load(tree: MakeTree) -> None:
 
     def keep_asking() -> None:
         while not over.is_set():
-            asked.append(ask(run_dir, "restart", 15, names=["asked"])["state"])
+            asked.append(ask(run_dir, "restart", 30, names=["asked"])["state"])
 
     client = threading.Thread(target=keep_asking)
     client.start()

@@ -24,8 +24,14 @@ import os, signal, time
 
 def main(status=0):
     signal.signal(signal.SIGUSR1, lambda number, frame: os._exit(status))
+    print("handles USR1")
     while True:
         time.sleep(1000)
+"""
+LONG = """
+import os, time
+while not os.path.exists(os.path.join(os.path.dirname(__file__), "go")):
+    time.sleep(0.05)
 """
 TWO = """
 [workers.a]
@@ -53,7 +59,7 @@ def test_a_killed_worker_comes_back(tree: MakeTree) -> None:
     t = start(tree, TWO)
     t.wait("a", "b")
     pid = t.pids()["a"]
-    assert means.command(pid).startswith("supervisor-tree: a app:main")
+    eventually(lambda: means.command(pid).startswith("supervisor-tree: a app:main"), "it is named")
     t.kill(pid)
     t.wait_until("a", pid=lambda now: now not in (None, pid), restarts=1)
     assert t.stop() == 0
@@ -64,6 +70,7 @@ def test_a_killed_worker_comes_back(tree: MakeTree) -> None:
 def test_without_its_zygote_a_worker_lives_on(tree: MakeTree, number: int) -> None:
     t = start(tree, TWO)
     t.wait("a", "b")
+    eventually(lambda: "handles USR1" in t.log("a"), "it handles signals")
     before, first = t.pids(), zygote(t, "json")
     os.kill(first, number)
     eventually(lambda: zygote(t, "json") != first, "another one is ready")
@@ -92,12 +99,13 @@ def test_without_a_subreaper_it_is_restarted_and_said(tree: MakeTree) -> None:
 
 @pytest.mark.slow
 def test_who_waits_for_a_long_preload_is_told(tree: MakeTree) -> None:
-    t = start(tree, TWO.replace('"json"', '"json", "long"'), "import time; time.sleep(13)")
+    t = start(tree, TWO.replace('"json"', '"json", "long"'), LONG)
     t.wait("b")
     waits = "waits for the preload of long"
-    t.wait_until("a", state="starting", reason=waits, timeout=12)
+    t.wait_until("a", state="starting", reason=waits, timeout=30)
     assert f": {waits}" in t.ctl("why", "a")
     assert "has been busy with long for 10 s" in t.ctl("why", "a")
+    (t.dir / "go").touch()
     t.wait_until("a", state="running", reason=None)
     assert t.stop() == 0
 
@@ -154,6 +162,7 @@ def test_a_worker_of_another_user(tree: MakeTree) -> None:
         zygote = psutil.Process(t.child("feed")["pid"]).parent()
         assert zygote is not None
         assert zygote.uids() == (uid, uid, uid)
-        logs = list((t.state_dir / "logs").glob("zygote-*.log"))
-        assert [each.read_text() for each in logs] == [f"as {uid} nobody\n"]
+        logs = t.state_dir / "logs"
+        said = [f"as {uid} nobody\n"]
+        eventually(lambda: [each.read_text() for each in logs.glob("zygote-*.log")] == said, "its log has it")
         assert t.stop() == 0

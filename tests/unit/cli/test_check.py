@@ -108,6 +108,9 @@ at = 2020-12-24T09:00:00Z
 command = "true"
 [jobs.hand]
 command = "true"
+[jobs.first]
+run_at_start = true
+command = "true"
 [jobs.unset]
 every = "5m"
 command = "true ${SECRET_THAT_IS_NOT_SET}"
@@ -124,10 +127,11 @@ def test_check_says_when_jobs_are_due(run: Run) -> None:
         r"  cron  15 9 \* \* mon-fri \(America/New_York, XNYS days\), next (\S+T1[34]:15:00.000Z)", lines[at + 1]
     )
     assert due
-    assert lines[at + 2 : at + 6] == [
+    assert lines[at + 2 : at + 7] == [
         "  often  every 90s",
         "  once  at 2020-12-24T09:00:00+00:00, which is past",
         "  hand  by hand: ctl run hand",
+        "  first  by hand: ctl run first; at each start of the tree",
         "  unset  held: env SECRET_THAT_IS_NOT_SET is not set",
     ]
     _, out, _ = run("check", "--json")

@@ -52,7 +52,7 @@ def test_lock(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(lock.Busy):
         lock.take(path, 0.1)
-    assert 0.09 < time.monotonic() - began < 1
+    assert 0.09 < time.monotonic() - began < 10
     held.release()
     again = lock.take(path, 1)
     assert again.owner() == {"pid": 7, "id": "x"}

@@ -44,7 +44,10 @@ def test_chaos(python: Python, seed: int) -> None:
             alive.pop(event["name"], None)
             asked.discard(event["name"])
             if event["kind"] == "spawn_failed":
-                assert event["reason"] == "stopped before it was started" or not means.orphans_come_to_us, event
+                # A start is given up when two zygotes were lost over it, which takes a machine that is slow to fork.
+                lost = ("its zygote ended: killed", "its zygote ended: stopped", "its zygote died twice ")
+                known = ("stopped before it was started", *lost)
+                assert event["reason"].startswith(known) or not means.orphans_come_to_us, event
             elif means.orphans_come_to_us:
                 assert event["signal"] in (signal.SIGKILL, signal.SIGTERM), event
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.keeper.conftest import MakeBrain, eventually, lives
+from tests.system.keeper.conftest import TIMEOUT, MakeBrain, eventually, lives
 from tests.system.keeper.zygote.conftest import Python
 
 ENDS = [(0, 0, None), ("return", 0, None), (7, 7, None), ("exception", 1, None), ("TERM", None, 15), ("KILL", None, 9)]
@@ -56,11 +56,12 @@ def test_zygote_and_workers_killed_at_once(python: Python) -> None:
     assert [each for each in python.brain.events if each["kind"] in ("adopted", "exited")] == []
 
 
-def test_many_at_once(python: Python) -> None:
+def test_many_at_once(make: MakeBrain) -> None:
+    python = Python(make(answer=4 * TIMEOUT).start())  # what is not acknowledged for long is no sign of a blocked root
     count = 100
     names = [f"w{number}" for number in range(count)]
     python.brain.commit(*[python.spec(name, "sleep", {"file": name}) for name in names])
-    pids = [python.brain.event("spawned", name=name, acknowledge=False, timeout=30)["pid"] for name in names]
+    pids = [python.brain.event("spawned", name=name, acknowledge=False)["pid"] for name in names]
     assert len(set(pids)) == count
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -130,7 +131,7 @@ def test_out_of_descriptors(make: MakeBrain) -> None:
 
         resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
 
-    python = Python(make().start(preexec_fn=few))
+    python = Python(make(answer=4 * TIMEOUT).start(preexec_fn=few))
     names = [f"w{number}" for number in range(40)]
     python.brain.commit(*[python.spec(name, "sleep", {"file": name}) for name in names])
     ends: dict[str, str] = {}

@@ -60,7 +60,7 @@ def test_nothing_is_left_open_in_keeper_and_zygote(python: Python) -> None:
     # What it passed on it closes after the fork, which may have told of itself by then: also when `before` was taken.
     eventually(lambda: descriptors(zygote).items() <= before[0].items(), "the zygote has closed what it passed on")
     # The logger gives back the pipes of those that have ended in its own time.
-    eventually(lambda: counted() == before[1], "the keeper has closed what it opened")
+    eventually(lambda: counted() <= before[1], "the keeper has closed what it opened")
 
 
 def test_settings(python: Python, tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ def test_output(python: Python) -> None:
     merged = python.spec("m", "speak")
     merged["log"]["merge"] = True
     python.brain.commit(merged)
+    wanted = ["to standard error", "to standard output"]
     for name in ("a", "m"):
-        eventually(lambda name=name: len(python.brain.log(name).splitlines()) == 2, f"{name} has spoken")  # type: ignore[misc]
-        assert set(python.brain.log(name).splitlines()) == {"to standard output", "to standard error"}
+        eventually(lambda name=name: sorted(python.brain.log(name).splitlines()) == wanted, f"{name} has spoken")  # type: ignore[misc]
 
 
 def test_a_restart_takes_new_code(python: Python) -> None:
@@ -138,11 +138,11 @@ def test_atexit_runs(python: Python) -> None:
 def test_what_a_worker_started_ends_with_it(python: Python) -> None:
     pid = python.start("a", "family")
     members = python.told("family")
+    (python.brain.folder / "family").unlink()
     os.kill(pid, signal.SIGKILL)
     python.brain.event("exited", name="a")
-    assert not any(map(lives, members))
-    (python.brain.folder / "family").unlink()
     python.start("a", "family", inc=2)
+    assert not any(map(lives, members))  # who had left its session may be found a moment after the end is told
     members = python.told("family")
     python.brain.stop("a", inc=2)
     python.brain.event("exited", name="a", inc=2)

@@ -137,7 +137,7 @@ def test_descriptors_are_not_taken(python: Python, victim: subprocess.Popen[byte
     ],
 )
 def test_the_first_word_of_a_fork(make: MakeBrain, victim: subprocess.Popen[bytes], said: str) -> None:
-    python = Python(make(fork=0.5, launch=0.5).start())
+    python = Python(make(fork=1.0, launch=1.0).start())
     body = f"child.Child._say = lambda child, head: os.write(3, {said})"
     python.brain.commit(python.spec("a", "sleep", preload=(says(python, body, victim),)))
     assert python.brain.event("spawn_failed", name="a")["reason"]

@@ -22,7 +22,7 @@ from supervisor_tree.workers.example.figures import encode
 from supervisor_tree.workers.example.host_watcher import sample
 from supervisor_tree.workers.example.recorder import LONGEST_REQUEST, Database
 from tests.support.tree import clean_environment
-from tests.support.waiting import eventually, wait_gone
+from tests.support.waiting import PATIENCE, eventually, wait_gone
 
 Run = Callable[..., subprocess.Popen[str]]
 
@@ -55,7 +55,7 @@ def run(folder: Path) -> Iterator[Run]:
     yield start
     for process in running:
         process.terminate()  # no tree is here to end what a killed shim would leave
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
@@ -65,7 +65,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 def get(url: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -94,14 +94,14 @@ def test_each_ends_at_once_and_well_when_asked(run: Run, target: str, args: dict
     process = run(target, **args)
     assert first_line(process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def test_the_watcher_ends_at_once_and_well_when_asked(run: Run, folder: Path) -> None:
     process = run(HOST_WATCHER, to="data/figures.jsonl", tick_interval=60)
     eventually((folder / "data" / "figures.jsonl").exists, "the first sample is taken")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def test_the_watcher_samples_and_the_page_follows(run: Run, folder: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_server_serves_its_folder_and_nothing_else(run: Run, folder: Path) -
     assert get(url) == (200, b"hello")
     port = int(url.rsplit(":", 1)[1].strip("/"))
     for path in ("/../secret", "/%2e%2e/secret", "/out", "/empty/", "/../web-too/", "/%00", "//etc/passwd", "/x"):
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:  # urllib would tidy the path up
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:  # urllib would tidy the path up
             client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             answer = client.makefile("rb").read()
             assert answer.split()[1] == b"404", (path, answer)
@@ -141,7 +141,7 @@ def test_a_port_that_is_taken_is_said_without_a_traceback(run: Run) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         process = run(SHIM, command=[*SERVER, str(taken.getsockname()[1])])
-        said, _ = process.communicate(timeout=10)
+        said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "choose another with --port" in said
     assert "Traceback" not in said
@@ -168,10 +168,11 @@ def test_thresholds_live_from_the_recorder_and_end_with_it(run: Run, folder: Pat
     assert first_line(thresholds).startswith("watching ")
     run(HOST_WATCHER, **WATCH)
     assert first_line(thresholds).startswith("disk_percent over 0:")
-    eventually(lambda: (folder / "data" / "alerts.json").read_bytes().startswith(b'[{"time"'), "the alert stands")
+    standing = folder / "data" / "alerts.json"
+    eventually(lambda: standing.exists() and standing.read_bytes().startswith(b'[{"time"'), "the alert stands")
     os.kill(recorder.pid, signal.SIGKILL)
     wait_gone(recorder.pid)
-    assert thresholds.wait(5) == 1
+    assert thresholds.wait(PATIENCE) == 1
     assert thresholds.stdout is not None
     assert "the recorder has gone" in thresholds.stdout.read()
 
@@ -183,14 +184,14 @@ def test_who_is_asked_to_end_cuts_nobody_off_in_a_line(run: Run, folder: Path) -
     first_line(recorder)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(os.path.relpath(folder / "data" / "recorder.sock"))
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         client.sendall(b"3600\n")
         heard = client.recv(1 << 20)
         recorder.send_signal(signal.SIGTERM)
         while part := client.recv(1 << 20):
             heard += part
     assert heard.endswith(b"\n")
-    assert recorder.communicate(timeout=5)[0] == ""
+    assert recorder.communicate(timeout=PATIENCE)[0] == ""
     assert recorder.returncode == 0
     assert not (folder / "data" / "recorder.sock").exists()
 
@@ -216,7 +217,7 @@ def test_a_client_that_does_not_speak_does_not_stop_the_others(run: Run, folder:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(4)]
         for client in clients:
-            client.settimeout(5)
+            client.settimeout(PATIENCE)
             client.connect(path)
         silent, rude, gone, good = clients
         rude.sendall(b"x" * (LONGEST_REQUEST + 1))

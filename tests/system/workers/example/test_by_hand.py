@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import urllib.request
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import pytest
 
 from supervisor_tree import config
 from tests.conftest import MakeTree
+from tests.support.ports import free_port
 from tests.support.tree import Tree
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +28,7 @@ FROZEN = "is stopped by a signal (SIGSTOP, or ^Z): it does nothing until a SIGCO
 def example(tree: MakeTree) -> Tree:
     """The example's own tree file, with its state in the test's folder, shorter limits, and faults on demand."""
     text = Path(config.example_file()).read_text()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     for pattern, instead in (
         (r"(?m)^(state_)?dir = .*$", ""),
         (r'(?m)^(health = \{ heartbeat = )"30s" \}.*$', r'\1"4s" }\nshutdown = "1s"'),
@@ -46,7 +44,7 @@ def example(tree: MakeTree) -> Tree:
     for name in KINDS:
         t.wait(name)
     eventually((t.dir / "web" / "index.html").exists, "the page is there")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as answer:
         assert answer.status == 200
     return t
 
@@ -62,7 +60,7 @@ def do(t: Tree, number: int) -> None:
             os.kill(command if name == "web-server" else pids[name], number)
         for name in names:
             t.wait_until(name, pid=lambda now, before=pids[name]: now not in (None, before), timeout=30)
-            t.wait(name)
+            t.wait(name, timeout=30)
 
 
 def told(t: Tree, event: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from typing import Any
 
@@ -20,8 +19,7 @@ def begun(tree: MakeTree, text: str, app: str) -> Tree:
 
 
 def events(tree: Tree, kind: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in tree.ctl("events", "--json").splitlines()]
-    return [line for line in lines if line["event"] == kind]
+    return tree.events(kind)
 
 
 def test_a_worker_whose_check_says_no_is_replaced_for_that_reason(tree: MakeTree) -> None:
@@ -30,7 +28,7 @@ def test_a_worker_whose_check_says_no_is_replaced_for_that_reason(tree: MakeTree
         """
         [workers.sick]
         run = "app:Sick"
-        health = { heartbeat = "1s" }
+        health = { heartbeat = "2s" }
         """,
         """
         from supervisor_tree import Worker
@@ -87,7 +85,7 @@ def test_one_that_is_well_again_in_time_is_left_alone(tree: MakeTree) -> None:
         """
         [workers.sick]
         run = "app:Sick"
-        health = { heartbeat = "3s" }
+        health = { heartbeat = "6s" }
         """,
         """
         from pathlib import Path

@@ -44,13 +44,14 @@ def test_a_result_that_means_nothing_is_a_failure_that_is_said(run: Run, returns
 def test_ready_is_said_after_setup_and_goodbye_before_teardown(run: Run, router: Router) -> None:
     worker = run(
         """
-        import asyncio
+        import asyncio, pathlib
         from supervisor_tree.workers import Worker
 
         class Slow(Worker):
             async def setup(self):
                 self.beat("loading")
-                await asyncio.sleep(0.05)
+                while not pathlib.Path("go").exists():
+                    await asyncio.sleep(0.01)
             async def run(self):
                 self.beat("at work", done=1)
             async def teardown(self):
@@ -62,6 +63,7 @@ def test_ready_is_said_after_setup_and_goodbye_before_teardown(run: Run, router:
     assert hello["type"] == "hello"
     assert (hello["name"], hello["incarnation"], hello["pid"]) == ("a", 3, worker.process.pid)
     assert (hello["ready"], hello["interval"], hello["protocol"], hello["passing"]) == (False, 10.0, 1, False)
+    (worker.dir / "go").touch()
     router.until("goodbye", reason="run has returned")
     router.until("beat", status="tidying")
     told = [(message["type"], message.get("status")) for message in router.heard[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.processes import lives
 from tests.support.tree import clean_environment
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 Run = Callable[..., subprocess.Popen[str]]
 
@@ -56,8 +58,9 @@ def run(tmp_path: Path) -> Iterator[Run]:
     yield start
     for process in running:
         for command in children(process.pid):  # no tree is here to end what a killed shim would leave
-            os.kill(command, signal.SIGKILL)
-        process.communicate(timeout=10)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(command, signal.SIGKILL)
+        process.communicate(timeout=PATIENCE)
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -79,17 +82,17 @@ def line(process: subprocess.Popen[str]) -> str:
     ],
 )
 def test_it_ends_as_the_command_ends(run: Run, command: list[str] | str, watch: dict[str, Any], status: int) -> None:
-    assert run(command, **watch).wait(10) == status
+    assert run(command, **watch).wait(PATIENCE) == status
 
 
 def test_a_command_that_is_not_there_is_said_in_a_line(run: Run) -> None:
-    _, said = run("no-such-program").communicate(timeout=10)
+    _, said = run("no-such-program").communicate(timeout=PATIENCE)
     assert said == "no-such-program can't be started: No such file or directory\n"
 
 
 def test_arguments_that_make_no_sense_are_said_without_a_traceback(run: Run) -> None:
     process = run("true", watch=[{"tcp": "x"}, {"file": "a", "fresh": "soon"}])
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert said.splitlines() == [
         "args.watch[0].tcp: must be an address, HOST:PORT",
@@ -100,7 +103,7 @@ def test_arguments_that_make_no_sense_are_said_without_a_traceback(run: Run) -> 
 @pytest.mark.parametrize("watch", [{}, {"watch": {"output": "out"}}])
 def test_output_arrives_as_it_was_written(run: Run, watch: dict[str, Any]) -> None:
     process = run(["sh", "-c", "echo out; echo err >&2; printf 'no end'"], **watch)
-    assert process.communicate(timeout=10) == ("out\nno end", "err\n")
+    assert process.communicate(timeout=PATIENCE) == ("out\nno end", "err\n")
 
 
 def test_where_both_go_to_one_place_their_order_stays(tmp_path: Path) -> None:
@@ -112,7 +115,7 @@ def test_where_both_go_to_one_place_their_order_stays(tmp_path: Path) -> None:
             env=clean_environment({}),
             stdout=log,
             stderr=log,
-            timeout=10,
+            timeout=PATIENCE,
             check=True,
         )
     assert (tmp_path / "log").read_text().split() == [f"{e}{i}" for i in range(1, 6) for e in ("", "e")]
@@ -125,7 +128,7 @@ def test_every_signal_is_passed_on_once(run: Run) -> None:
         process.send_signal(signal.Signals[name])
         assert line(process) == name
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=10)[0] == "SIGTERM\n"
+    assert process.communicate(timeout=PATIENCE)[0] == "SIGTERM\n"
     assert process.returncode == 7
 
 
@@ -139,14 +142,14 @@ def test_a_signal_to_the_whole_group_reaches_the_command_once(run: Run) -> None:
     assert [line(process), line(process)] == ["SIGINT", "8"]  # and not a second SIGTERM
     (command,) = children(process.pid)
     os.kill(command, signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(PATIENCE) == -signal.SIGKILL
 
 
 def test_the_end_is_told_to_all_that_the_command_has_started(run: Run) -> None:
     process = run(["sh", "-c", "sleep 1000 & echo $!; sleep 1000; true"])
     inner = int(line(process))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == -signal.SIGTERM
+    assert process.wait(PATIENCE) == -signal.SIGTERM
     eventually(lambda: not lives(inner), "what the command has started ends, too")
 
 
@@ -156,7 +159,7 @@ def test_a_command_that_is_stopped_hears_that_it_is_to_end(run: Run) -> None:
     (command,) = children(process.pid)
     os.kill(command, signal.SIGSTOP)
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=10)[0] == "SIGTERM\n"
+    assert process.communicate(timeout=PATIENCE)[0] == "SIGTERM\n"
     assert process.returncode == 7
 
 
@@ -166,7 +169,7 @@ def test_a_command_may_take_its_time_to_end(run: Run) -> None:
     assert line(process) == "up"
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGHUP)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def test_a_signal_while_it_starts_is_not_lost(run: Run, tmp_path: Path) -> None:
@@ -175,7 +178,7 @@ def test_a_signal_while_it_starts_is_not_lost(run: Run, tmp_path: Path) -> None:
         process = run(["sh", "-c", "touch begun; sleep 1000"], watch={"file": "never"})
         eventually((tmp_path / "begun").exists, "the command runs")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == -signal.SIGTERM
+        assert process.wait(PATIENCE) == -signal.SIGTERM
         (tmp_path / "begun").unlink()
 
 
@@ -186,9 +189,3 @@ def children(pid: int) -> list[int]:
         return [child.pid for child in psutil.Process(pid).children()]
     except psutil.NoSuchProcess:
         return []
-
-
-def lives(pid: int) -> bool:
-    import psutil
-
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

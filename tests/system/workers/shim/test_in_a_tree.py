@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import MakeTree
+from tests.support.ports import free_port
 from tests.support.tree import Tree
 from tests.support.waiting import eventually, wait_gone
 
@@ -30,15 +30,9 @@ while not stop.wait(0.1):
 """
 
 
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
-
-
 def command(tree: Tree, name: str = "a") -> psutil.Process:
     """The command of a shim."""
-    (child,) = psutil.Process(tree.pids()[name]).children()
+    (child,) = eventually(psutil.Process(tree.pids()[name]).children, "it runs its command")
     return child
 
 
@@ -73,11 +67,11 @@ def test_a_command_that_does_nothing_is_hung_and_the_reason_says_what_stood_stil
         f"""
         [workers.a]
         use = "shim"
-        health = {{ heartbeat = "1s" }}
+        health = {{ heartbeat = "2s" }}
         shutdown = "2s"
         [workers.a.args]
         command = {json.dumps([sys.executable, str(tmp_path / "counting.py")])}
-        watch = {{ file = "state.json", key = "iter_count", changes = "500ms" }}
+        watch = {{ file = "state.json", key = "iter_count", changes = "2s" }}
         """
     )
     t.wait("a")
@@ -96,11 +90,11 @@ def test_a_command_that_is_frozen_is_found_by_its_socket(tree: MakeTree) -> None
         f"""
         [workers.a]
         use = "shim"
-        health = {{ heartbeat = "1s" }}
+        health = {{ heartbeat = "3s" }}
         shutdown = "2s"
         [workers.a.args]
         command = {json.dumps([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", port])}
-        watch = {{ http = "http://127.0.0.1:{port}/", every = "200ms", timeout = "200ms" }}
+        watch = {{ http = "http://127.0.0.1:{port}/", every = "200ms", timeout = "1s" }}
         """
     )
     t.wait("a")
@@ -141,7 +135,11 @@ def test_a_stop_reaches_the_command_once_and_its_status_is_the_worker_s(tree: Ma
     t.ask("stop", names=["a"])
     t.wait("a", state="stopped")
     assert t.child("a")["last_exit"]["code"] == 5
-    assert [line for line in t.log("a").splitlines() if line != "Terminated"] == ["begun", "told"]
+
+    def lines() -> list[str]:
+        return [line for line in t.log("a").splitlines() if line != "Terminated"]
+
+    eventually(lambda: lines() == ["begun", "told"], lambda: f"what it has said is in its log: {lines()}")
     assert t.stop() == 0
 
 
@@ -187,7 +185,7 @@ def test_it_needs_nothing_but_the_standard_library(tree: MakeTree, tmp_path: Pat
         [workers.a]
         use = "shim"
         python = "{venv}/bin/python"
-        health = {{ heartbeat = "1s" }}
+        health = {{ heartbeat = "30s" }}
         [workers.a.args]
         command = ["sh", "-c", "echo begun; sleep 1000"]
         watch = [{{ output = "begun" }}, {{ file = "tree.toml" }}]

@@ -82,6 +82,40 @@ def test_a_file_must_change(file: Path, write: Write) -> None:
     assert at(watch, 124) == f"{file} has not changed for 2m 1s"
 
 
+def test_what_was_written_before_a_moment_is_no_change(file: Path, write: Write) -> None:
+    write("1", -3)
+    watch = FileWatch(str(file), fresh=120, since=WALL + 1)
+    assert at(watch, 2) == f"{file} has not changed since the start"
+    write("2", 5)
+    assert at(watch, 5) is None
+    assert at(watch, 126) == f"{file} has not changed for 2m 1s"
+    # Nor does a clock that is wrong, the file server's or ours, keep what is seen to happen from counting.
+    write("3", -3600)
+    assert at(watch, 127) is None
+
+
+@pytest.mark.parametrize(("written", "counts"), [(1.495, True), (1.4, False), (0.0, True), (-1.0, False), (3.0, True)])
+def test_the_times_of_files_are_coarse(file: Path, write: Write, written: float, counts: bool) -> None:
+    write("1", written)
+    watch = FileWatch(str(file), fresh=120, since=WALL + 1.5)
+    assert (at(watch, 4) is None) is counts
+
+
+def test_a_value_from_before_a_moment_must_change(file: Path, write: Write) -> None:
+    write('{"n": 1}', -10)
+    watch = FileWatch(str(file), key="n", changes=60, since=WALL)
+    assert at(watch, 1) == f"{file}: n is 1 as before the start"
+    write('{"n": 1, "at": 2}', 2)
+    assert at(watch, 2) == f"{file}: n is 1 as before the start"
+    write('{"n": 2}', 3)
+    assert at(watch, 4) is None
+    assert at(watch, 64) == f"{file}: n is 2 since 1m 1s"
+    written = FileWatch(str(file), key="n", changes=60, since=WALL + 3)
+    assert at(written, 5) is None
+    anywhere = FileWatch(str(file), key="n", since=WALL + 10)
+    assert at(anywhere, 12) is None
+
+
 def test_a_wall_clock_that_jumps_makes_no_file_stale_and_none_fresh(file: Path, write: Write) -> None:
     watch = FileWatch(str(file), fresh=120)
     write("1", 0)
