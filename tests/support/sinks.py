@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
+from tests.support.ports import closed_port
 from tests.support.waiting import PATIENCE, eventually
 
 
@@ -117,12 +118,3 @@ def hanging_server() -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)
         yield listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def closed_port() -> Iterator[int]:
-    """A port on which nobody listens, and which nobody else is given; a server of ours may be started on it."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", 0))
-        yield int(held.getsockname()[1])

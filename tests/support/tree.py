@@ -21,6 +21,7 @@ import psutil
 
 from tests.support.asking import ask
 from tests.support.processes import kill, processes_with, told
+from tests.support.reading import json_lines
 from tests.support.waiting import PATIENCE, eventually, wait_gone
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -165,8 +166,7 @@ class Tree:
         The root writes them a moment later: while the tree runs, see `events`."""
         lines: list[dict[str, Any]] = []
         for file in sorted((self.state_dir / "journal").glob("[0-9]*.jsonl")):
-            # A line that is just being written has no end yet.
-            lines += [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            lines += json_lines(file)
         return [line for line in lines if event in (None, line["event"]) and name in (None, line["name"])]
 
     # Asking

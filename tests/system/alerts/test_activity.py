@@ -133,8 +133,6 @@ def test_activities_that_the_journal_only_counts_count_too(tree: MakeTree) -> No
 
 
 def _started(t: Tree) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(t.events("tree_started")[0]["time"]).timestamp()
 
 

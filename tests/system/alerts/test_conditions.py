@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from tests.conftest import MakeTree
+from tests.support.reading import json_lines
 from tests.support.tree import Tree
 from tests.support.waiting import eventually
 
@@ -17,10 +17,8 @@ ALERTS = """
 
 
 def events(t: Tree) -> list[dict[str, Any]]:
-    """What `alerts.command` was given, in order. A line that is just being written has no end yet."""
-    file = t.dir / "events.jsonl"
-    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """What `alerts.command` was given, in order."""
+    return json_lines(t.dir / "events.jsonl")
 
 
 def told(t: Tree) -> list[dict[str, Any]]:

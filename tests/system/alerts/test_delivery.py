@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeTree
-from tests.support.sinks import closed_port, hanging_server, mail_server, text_of, web_server
+from tests.support.ports import closed_port
+from tests.support.reading import json_lines
+from tests.support.sinks import hanging_server, mail_server, text_of, web_server
 from tests.support.tree import Tree
 from tests.support.waiting import PATIENCE, eventually
 
@@ -29,10 +31,8 @@ KEEPS = """
 
 
 def events(t: Tree) -> list[dict[str, Any]]:
-    """What `alerts.command` of these tests was given, one JSON a line. One that is just being written has no end."""
-    file = t.dir / "events.jsonl"
-    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """What `alerts.command` of these tests was given, in order."""
+    return json_lines(t.dir / "events.jsonl")
 
 
 def got(t: Tree, count: int, timeout: float = PATIENCE) -> list[dict[str, Any]]:

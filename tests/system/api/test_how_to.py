@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from supervisor_tree.api.describing import Tables
 from tests.support.tree import REPOSITORY
 from tests.support.waiting import eventually
 from tests.system.api.conftest import MakeProgram, Program
-from tests.system.jobs.looking import lines, wait_runs
+from tests.system.jobs.looking import ended, lines, wait_runs
 
 PAGE = (REPOSITORY / "docs" / "how-to" / "python-api.md").read_text()
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -57,7 +56,7 @@ def test_a_job_every_second_and_a_pipeline(bot: Program) -> None:
         ("train", "succeeded"),
         ("report", "succeeded"),
     ]
-    assert Path(nightly["log"]).read_text().splitlines() == [
+    assert ended(bot, "nightly", 1)[0]["output_tail"] == [
         "exported 1000 rows",
         "trained 1w",
         "trained 1m",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tests.system.api.conftest import MakeProgram
-from tests.system.jobs.looking import job, wait_job, wait_runs
+from tests.system.jobs.looking import ended, job, runs, wait_job
 
 
 def test_what_a_function_returns_is_the_exit_status_and_arguments_are_checked(program: MakeProgram) -> None:
@@ -30,15 +28,13 @@ def test_what_a_function_returns_is_the_exit_status_and_arguments_are_checked(pr
         """
     )
     tree.ctl("run", "work", "--wait", status=3)
-    wait_runs(tree, "work", 1, state="succeeded")
     tree.ctl("run", "work", "--wait", "--", "status=7", status=7)
-    (failed,) = wait_runs(tree, "work", 1, state="failed")
-    assert Path(failed["log"]).read_text() == "status 7 as work\n"
+    assert ended(tree, "work", 2)[1]["output_tail"] == ["status 7 as work"]
     tree.ctl("run", "later@b", "--wait", status=4)
     assert job(tree, "later@a")["last"] is None
     tree.ctl("run", "work", "--wait", "--", "status=many", status=2)
-    (_, refused) = wait_runs(tree, "work", 2, state="failed")
-    assert Path(refused["log"]).read_text() == "args.status: Expected `int`, got `str`\n"
+    assert ended(tree, "work", 3)[2]["output_tail"] == ["args.status: Expected `int`, got `str`"]
+    assert [run["state"] for run in runs(tree, "work")] == ["succeeded", "failed", "failed"]
     assert tree.stop() == 0
 
 
@@ -72,6 +68,6 @@ def test_each_stage_has_its_own_function_and_a_new_root_knows_them(program: Make
     tree.kill(old)
     tree.wait_new_root(old)
     (tree.dir / "go").touch()
-    (run,) = wait_runs(tree, "line", 1, state="succeeded")
-    assert Path(run["log"]).read_text().split() == ["first", "lambda", "xx", "yy"]
+    (end,) = ended(tree, "line", 1)
+    assert (end["run"]["state"], end["output_tail"]) == ("succeeded", ["first", "lambda", "xx", "yy"])
     assert tree.stop() == 0

@@ -14,6 +14,7 @@ from tests.support.tree import REPOSITORY
 from tests.system.api.test_how_to import PROGRAMS
 
 pytest.importorskip("mypy")
+pytestmark = pytest.mark.same
 
 SLIPS = """\
 from supervisor_tree import Child, Job, Supervisor

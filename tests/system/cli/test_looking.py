@@ -143,6 +143,20 @@ def test_describe_tells_settings_but_no_values_of_variables(tree: MakeTree) -> N
     assert json.loads(t.ctl("describe", "a", "--json"))["name"] == "a"
 
 
+def test_describe_tells_what_a_worker_uses_and_settings_as_they_are_written(tree: MakeTree) -> None:
+    t = tree(TREE.replace("[workers.feed]", '[workers.feed]\n    umask = "027"'))
+    settled(t)
+    told = json.loads(t.ctl("describe", "feed", "--json"))
+    assert told["memory"] > 0
+    assert told["cpu"] >= 0
+    assert told["settings"]["umask"] == "027"
+    (market, idle) = json.loads(t.ctl("describe", "market", "idle", "--json"))
+    assert [(one["name"], one["cpu"], one["memory"]) for one in (market, idle)] == [
+        ("market", None, None),
+        ("idle", None, None),
+    ]
+
+
 def test_events_past_and_following(tree: MakeTree) -> None:
     t = settled(tree(TREE))
     lines = [json.loads(line) for line in t.ctl("events", "--json").splitlines()]
@@ -152,6 +166,7 @@ def test_events_past_and_following(tree: MakeTree) -> None:
     only = [json.loads(line) for line in t.ctl("events", "--json", "--type", kind).splitlines()]
     assert {line["event"] for line in only} == {kind}
     assert len(t.ctl("events", "-n", "3").splitlines()) == 3
+    assert t.ctl("events", "-n", "0") == ""
     assert t.ctl("events", "--since", "2999-01-01") == ""
     with t.follow("ctl", "events", "-f", "--json", "-n", "1") as followed:
         seen = json.loads(followed.line())["seq"]

@@ -184,8 +184,9 @@ def test_add_and_remove(tree: MakeTree, tmp_path: Path) -> None:
     t.ctl("remove", "nobody", status=4)
     assert "more" in t.ctl("remove", "more")
     assert "more" not in t.children()
-    (tmp_path / "bad.toml").write_text("[workers.more]\ncomand = 1\n")
-    t.ctl("add", str(tmp_path / "bad.toml"), status=2)
+    (tmp_path / "bad.toml").write_text("# more of them\n\n[workers.more]\ncomand = 1\n")
+    error = json.loads(t.ctl("add", str(tmp_path / "bad.toml"), "--json", status=2))["error"]
+    assert f"{tmp_path / 'bad.toml'}:4: workers.more.comand" in error["message"]
     (tmp_path / "broken.toml").write_text("[workers.more\n")
     t.ctl("add", str(tmp_path / "broken.toml"), status=2)
 

@@ -19,8 +19,9 @@ import zmq
 
 from supervisor_tree.ipc import heartbeat as wire
 from tests.conftest import MakeTree
+from tests.support.reading import environment
 from tests.support.tree import REPOSITORY, Tree, clean_environment
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import PATIENCE
 
 HERE = Path(__file__).parent
 GOLDEN = sorted((REPOSITORY / "tests" / "golden" / "heartbeat").glob("*.jsonl"))
@@ -121,8 +122,7 @@ class Worker:
     """libzmq's DEALER in the place of a worker."""
 
     def __init__(self, t: Tree, context: zmq.Context[Any]) -> None:
-        eventually((t.dir / "said").exists, "the worker has written its environment")
-        said = dict(line.split("=", 1) for line in (t.dir / "said").read_text().splitlines() if "=" in line)
+        said = environment(t.dir / "said")
         self.known = {
             "$NAME": said["SUPERVISOR_TREE_NAME"],
             "$INCARNATION": int(said["SUPERVISOR_TREE_INCARNATION"]),

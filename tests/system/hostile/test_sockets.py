@@ -35,8 +35,9 @@ MOST_GROWN = 24 * 1024 * 1024
 
 
 @pytest.fixture
-def besieged(tree: MakeTree) -> Iterator[Tree]:
-    """A tree that must be as it was after the test: same root, same workers, quick answers, little more memory."""
+def besieged(tree: MakeTree, request: pytest.FixtureRequest) -> Iterator[Tree]:
+    """A tree that must be as it was after the test: same root, same workers, quick answers, little more memory (bytes:
+    the parameter, where one is given)."""
     t = tree(TWO)
     t.wait("a", "b")
     root, pids = t.root_pid(), t.pids()
@@ -45,7 +46,7 @@ def besieged(tree: MakeTree) -> Iterator[Tree]:
     yield t
     assert t.root_pid() == root
     assert t.pids() == pids
-    assert process.memory_info().rss - before < MOST_GROWN
+    assert process.memory_info().rss - before < getattr(request, "param", MOST_GROWN)
     eventually(lambda: answer_takes(t) < 0.2, "answers are quick")
     t.kill(pids["a"])
     t.wait_until("a", state="running", restarts=1)
@@ -277,6 +278,8 @@ def test_clients_that_ask_and_never_read(besieged: Tree) -> None:
         assert answer_takes(besieged) < 5
 
 
+# A thousand operations stay, and however many of the requests and answers were there at once: 7 to 23 MB were seen.
+@pytest.mark.parametrize("besieged", [2 * MOST_GROWN], indirect=True)
 def test_waits_and_operations_without_end(besieged: Tree) -> None:
     """Each is remembered by the root, so there is a most of them; and long reasons are cut."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as client:
@@ -285,7 +288,7 @@ def test_waits_and_operations_without_end(besieged: Tree) -> None:
         client.connect(f"ipc://{sockets(besieged)[0]}")
         for number in range(1400):
             wait = number < 300
-            args = {"names": ["a"], "for": "failed"} if wait else {"names": ["b"], "reason": "x" * 3000}
+            args = {"names": ["a"], "for": "failed"} if wait else {"names": ["b"], "reason": "x" * 9000}
             request = {"v": 1, "id": f"{number:032x}", "command": "wait" if wait else "hold", "args": args}
             client.send(json.dumps(request).encode())
         besieged.wait_until("b", hold=lambda hold: hold is not None and len(hold["reason"]) == 2000)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.reading import json_lines
 from tests.support.tree import Tree
 from tests.support.waiting import PATIENCE, eventually
 
@@ -60,10 +61,8 @@ def status(t: Tree, name: str) -> Fields:
 
 
 def records(t: Tree, name: str) -> list[Fields]:
-    """`runs.jsonl`; without a line that is just being written."""
-    file = t.state_dir / "jobs" / name / "runs.jsonl"
-    found = file.read_text().splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in found if line.endswith("\n")]
+    """`runs.jsonl`."""
+    return json_lines(t.state_dir / "jobs" / name / "runs.jsonl")
 
 
 def lines(t: Tree, file: str) -> list[str]:

@@ -33,6 +33,7 @@ def test_a_job_that_is_due_every_100_ms_runs_and_log_and_record_are_there(tree: 
         """
     )
     wait_lines(t, "ran", 8)
+    first = ended(t, "tick", 8)[0]
     succeeded = wait_runs(t, "tick", 8, state="succeeded")
     ids = [run["run"] for run in succeeded]
     assert len(set(ids)) == len(ids)
@@ -46,7 +47,6 @@ def test_a_job_that_is_due_every_100_ms_runs_and_log_and_record_are_there(tree: 
     times = [run["scheduled"] for run in succeeded]
     assert times == sorted(set(times))
     assert job(t, "tick")["state"] in ("scheduled", "running")
-    first = ended(t, "tick", 1)[0]
     assert first["run"]["run"] == ids[0]
     assert sorted(first["output_tail"]) == [f"said {ids[0]}", "wrong"]
     t.ctl("stop", "tick")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import MakeTree
@@ -81,13 +82,13 @@ def test_stop_cancels_the_run_under_way_and_hold_lets_it_end(tree: MakeTree) -> 
 def test_jobs_are_added_and_removed_at_run_time(tree: MakeTree) -> None:
     t = tree('[workers.web]\ncommand = "sleep 1000"\n')
     (t.dir / "more.toml").write_text('[jobs.tick]\nevery = "100ms"\ncommand = "sh -c \'echo x >> ran\'"\n')
-    t.ctl("add", "more.toml")
+    assert t.ctl("add", "more.toml") == "tick: added\n"
     wait_lines(t, "ran", 2)
     t.ctl("add", "more.toml", status=1)  # it is there
     t.stop()
     t.start()
     wait_lines(t, "ran", len(lines(t, "ran")) + 1)  # it lasts
-    t.ctl("remove", "tick")
+    assert t.ctl("remove", "tick") == "tick: removed\n"
     eventually(lambda: t.status()["jobs"] == [], "no job is left")
     t.ctl("run", "tick", status=4)
     t.ctl("remove", "web", status=1)
@@ -195,6 +196,13 @@ def test_a_damaged_state_of_jobs_is_moved_aside_and_told(tree: MakeTree) -> None
         with open(line["moved_to"]) as kept:
             assert kept.read() == damage
         t.stop()
+    before = len(lines(t, "ran"))
+    (t.state_dir / "jobs.json").unlink()
+    (t.state_dir / "jobs.json").mkdir()
+    t.start()
+    wait_lines(t, "ran", before + 1)
+    assert Path(t.events("job_state_unreadable")[-1]["moved_to"]).is_dir()
+    eventually((t.state_dir / "jobs.json").is_file, "what is known is written again")
 
 
 def _back(value: Any, seconds: float) -> Any:

@@ -171,6 +171,7 @@ def test_memory_that_processes_share_counts_once(tree: MakeTree) -> None:
     with t.follow("ctl", "events", "-f", "--json") as f:
         f.event("limit_exceeded", "marker")
         eventually(lambda: "forked" in t.log("forks"), "all five are there")
+        t.wait("forks")
         leader = psutil.Process(t.pids()["forks"])
         resident = sum(process.memory_info().rss for process in [leader, *leader.children()])
         assert resident > 300_000_000

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.conftest import MakeTree
+from tests.support.reading import environment
 from tests.support.waiting import eventually
 
 
@@ -53,21 +54,11 @@ def test_without_a_notify_probe_there_is_no_socket(tree: MakeTree) -> None:
         start_timeout = "30s"
         health = [{ notify = "90s" }, { notify = "1m" }]
     """)
-    for name in ("said", "said-b"):
-        eventually(lambda name=name: "PATH=" in _text(t.dir / name), f"{name} is written")  # type: ignore[misc]
-    assert not [line for line in _text(t.dir / "said").splitlines() if line.startswith(("NOTIFY_", "WATCHDOG_"))]
-    words = dict(line.split("=", 1) for line in _text(t.dir / "said-b").splitlines() if "=" in line)
+    assert not [key for key in environment(t.dir / "said") if key.startswith(("NOTIFY_", "WATCHDOG_"))]
+    words = environment(t.dir / "said-b")
     assert words["WATCHDOG_USEC"] == "60000000"
     assert "WATCHDOG_PID" not in words
     assert os.path.dirname(words["NOTIFY_SOCKET"]) == str(t.run_dir / f"u-{os.getuid()}")
-
-
-def _text(path: os.PathLike[str]) -> str:
-    try:
-        with open(path) as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
 
 
 def test_systemd_notify_keeps_a_watchdog_quiet(tree: MakeTree, systemd_notify: str) -> None:
@@ -251,7 +242,7 @@ def test_another_user_reaches_its_socket_and_no_other(tree: MakeTree, systemd_no
     )
     t.wait("a", "b")
     t.wait_until("a", status="nobody")
-    ours = dict(line.split("=", 1) for line in _text(t.dir / "said").splitlines() if "=" in line)
+    ours = environment(t.dir / "said")
     forged = subprocess.run(
         [systemd_notify, "--no-block", "--status=forged"],
         env={"NOTIFY_SOCKET": ours["NOTIFY_SOCKET"]},

@@ -141,5 +141,5 @@ def test_start_brings_the_example_up_and_ends_it_without_a_trace(
     finally:
         start.send_signal(signal.SIGTERM)
     assert start.wait(20) == 0, (tmp_path / "start.out").read_text()
-    eventually(lambda: not processes_with({(MARK, environ[MARK])}), "nothing is left")
+    eventually(lambda: not processes_with({(MARK, environ[MARK])}), "nothing is left", 4)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["home", "start.out"], "nothing is written here"

@@ -129,7 +129,7 @@ def test_a_file_counts_that_was_written_since_the_start_and_not_one_of_the_life_
     # The next root knows, too, when it was started.
     root = t.root_pid()
     t.kill(root)
-    t.wait_new_root(root, 10.0)
+    t.wait_new_root(root)
     t.wait_until("writer", state="starting", reason="not ready yet: state has not changed since the start")
     (t.dir / "state").touch()
     t.wait("writer")

@@ -60,7 +60,7 @@ def test_a_file_that_nobody_can_read_begins_to_count_anew_and_is_said(tree: Make
     t.start()
     run(t, "one", 2)
     assert (t.dir / "healed").read_text() == "x\nx\n"
-    (said,) = t.events("file_put_aside")
+    (said,) = eventually(lambda: t.events("file_put_aside"), "it is said")
     assert said["path"].endswith("recovery.json")
 
 

@@ -45,6 +45,7 @@ def test_a_python_worker_is_in_its_folder_before_its_first_line(tree: MakeTree, 
     (t.dir / "here.py").write_text(HERE)
     t.wrap = own.wrap
     t.start()
+    t.wait("snake")
     eventually(lambda: t.log("snake").endswith("}\n"), "it has said where it is")
     said = json.loads(t.log("snake"))
     assert len(set(said.values())) == 1, said
@@ -52,7 +53,8 @@ def test_a_python_worker_is_in_its_folder_before_its_first_line(tree: MakeTree, 
     pid = t.pids()["snake"]
     assert own.workers() == {"worker.snake": [pid]}
     t.kill(pid)
-    eventually(lambda: t.log("snake").count("}\n") == 2, "it was started again")
+    t.wait_until("snake", restarts=1, state="running")
+    eventually(lambda: t.log("snake").count("}\n") == 2, "it has said it again")
     assert own.workers() == {"worker.snake": [t.pids()["snake"]]}
     assert "cgroups" in t.cli("ctl", "events")
     t.stop()

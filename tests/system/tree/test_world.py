@@ -136,6 +136,7 @@ def test_another_user_and_limits(tree: MakeTree) -> None:
         """,
     )
     who = pwd.getpwnam("daemon")
+    t.wait("a")  # it may tell before the root knows that it runs
     eventually(lambda: t.log("a").count("\n") == 8, "it tells")
     assert t.log("a").splitlines() == [
         str(who.pw_uid),

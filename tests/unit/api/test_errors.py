@@ -135,6 +135,21 @@ def test_jobs_that_can_not_even_be_written_down(tmp_path: Path) -> None:
     ]
 
 
+def test_paths_that_are_none(tmp_path: Path) -> None:
+    cwd: Any = 3
+    assert refused(
+        tmp_path,
+        jobs=[Job("b", run=lambda: None, cwd=cwd), Job("c", stages=[Stage("d", run=lambda: None, cwd=cwd)])],
+    ) == ["Job 'b': cwd: must be a path, not 3", "Job 'c', Stage 'd': cwd: must be a path, not 3"]
+    assert refused(tmp_path, Child("a", run=lambda: None, cwd=b"/tmp", env={"A": b"x"})) == [  # type: ignore[arg-type, dict-item]
+        "Child 'a': env: can't be written down: b'x' is neither text, number, list nor table",
+        "Child 'a': cwd: can't be written down: b'/tmp' is neither text, number, list nor table",
+    ]
+    assert refused(tmp_path, state_dir=3) == ["Supervisor: state_dir: must be a path, not 3"]
+    with pytest.raises(ConfigError, match="Supervisor: dir: must be a path, not 3"):
+        Supervisor([], dir=3).run()  # type: ignore[arg-type]
+
+
 def test_a_key_that_is_none_is_pythons_own_error() -> None:
     with pytest.raises(TypeError, match="comand"):
         Child("a", comand="x")  # type: ignore[call-arg]

@@ -327,10 +327,11 @@ def test_add_reads_a_file_or_standard_input(
     root.answers["add"] = operation(("new", True, None))
     (tmp_path / "new.toml").write_text('[workers.new]\ncommand = "true"\n')
     assert cli("ctl", "add", str(tmp_path / "new.toml"), "--to", "market")[:2] == (0, "new: added\n")
-    assert root.asked("add") == {"toml": '[workers.new]\ncommand = "true"\n', "to": "market"}
+    file = str(tmp_path / "new.toml")
+    assert root.asked("add") == {"toml": '[workers.new]\ncommand = "true"\n', "to": "market", "file": file}
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[workers.b]\n")))
     assert cli("ctl", "add", "-")[0] == 0
-    assert root.asked("add") == {"toml": "[workers.b]\n", "to": None}
+    assert root.asked("add") == {"toml": "[workers.b]\n", "to": None, "file": "standard input"}
     status, _, err = cli("ctl", "add", "missing.toml")
     assert (status, "missing.toml: No such file" in err) == (2, True)
 

@@ -41,6 +41,14 @@ def test_a_rule_without_when_needs_an_outcome_that_names_a_failure(tmp_path: Pat
         assert warning.startswith("recover.r: never fires for j, whose `outcome` names no failure")
 
 
+def test_a_rule_on_a_job_that_names_what_befalls_workers_only(tmp_path: Path) -> None:
+    rule = '[recover.r]\nwhen = ["failed", "exit"]\nsteps = { wait = 1 }\n'
+    (warning,) = warnings(JOB + rule, tmp_path)
+    assert warning.startswith('recover.r.when: never fires for j: "failed" and "exit" befall workers only')
+    assert warnings(JOB + 'outcome = { 1 = "failed" }\n' + rule, tmp_path) == []
+    assert warnings('recover = "r"\n' + rule, tmp_path) == []
+
+
 def test_a_worker_has_no_run_to_repeat(tmp_path: Path) -> None:
     text = 'recover = "r"\n[recover.r]\nwhen = "exit"\nsteps = { rerun = true }\n'
     assert warnings(text, tmp_path) == ["recover.r.steps: `rerun` is for jobs: a worker has no run to repeat"]

@@ -152,6 +152,20 @@ def test_what_is_over_before_it_was_worth_telling_is_never_told() -> None:
     assert clock.told() == ["held:web"]
 
 
+def test_what_is_told_only_if_it_lasts_is_no_news_before_it_is_told() -> None:
+    """The journal has its `alert_raised` then, not when it begins."""
+    clock = Clocked()
+    held = problem(kind="held", after=60.0)
+    assert clock.raise_(problem())
+    assert not clock.raise_(held)
+    assert not clock.raise_(problem(kind="held", after=60.0, severity="critical", again=True))
+    assert [one.said for one in clock.alerting.conditions.values()] == [True, False]
+    clock.wait(70)
+    assert clock.told() == ["crash_loop:web", "held:web"]
+    assert [one.said for one in clock.alerting.conditions.values()] == [True, True]
+    assert clock.raise_(problem(kind="held", after=60.0, severity="critical", again=True))
+
+
 def test_who_comes_up_while_the_message_waits_is_told_all_the_same() -> None:
     clock = Clocked()
     clock.raise_(problem())

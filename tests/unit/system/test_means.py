@@ -29,6 +29,17 @@ def test_this_process() -> None:
     assert "python" in means.command(os.getpid()) or "pytest" in means.command(os.getpid())
 
 
+def test_a_command_is_shown_in_one_line() -> None:
+    script = "import sys\nprint(1, flush=True)\nsys.stdin.read()  # \x1b[31m\n"
+    with subprocess.Popen([sys.executable, "-S", "-c", script], stdin=-1, stdout=-1) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        child.stdout.readline()
+        shown = means.command(child.pid)
+        child.stdin.close()
+    assert shown.endswith("-S -c import sys print(1, flush=True) sys.stdin.read()  #  [31m")
+
+
 def test_signals_reach_only_whom_they_are_meant_for() -> None:
     script = "import time; print(1, flush=True); time.sleep(100)"
     with subprocess.Popen([sys.executable, "-S", "-c", script], stdout=-1) as child:

@@ -68,6 +68,7 @@ def test_many_at_once(make: MakeBrain) -> None:
     for name in names:
         assert python.brain.event("exited", name=name, acknowledge=False)["signal"] == 9
     python.brain.commit()
+    assert "mistake" not in python.brain.output()
 
 
 def test_stop(python: Python) -> None:

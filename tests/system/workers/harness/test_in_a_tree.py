@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import pytest
 
@@ -16,10 +15,6 @@ def begun(tree: MakeTree, text: str, app: str) -> Tree:
     one: Tree = tree(text, start=False, environ={"PYTHONPATH": str(REPOSITORY)})
     (one.dir / "app.py").write_text(textwrap.dedent(app))
     return one.start()
-
-
-def events(tree: Tree, kind: str) -> list[dict[str, Any]]:
-    return tree.events(kind)
 
 
 def test_a_worker_whose_check_says_no_is_replaced_for_that_reason(tree: MakeTree) -> None:
@@ -39,10 +34,10 @@ def test_a_worker_whose_check_says_no_is_replaced_for_that_reason(tree: MakeTree
         """,
     )
     one.wait_until("sick", state="running")
-    eventually(lambda: events(one, "unwell"), "it is said before it is too late")
+    eventually(lambda: one.events("unwell"), "it is said before it is too late")
     assert "sick says that something is wrong with it: no quota left" in one.ctl("events")
     one.wait_until("sick", restarts=1, state="running")
-    (hung,) = events(one, "hung")
+    (hung,) = one.events("hung")
     assert "its own check says: no quota left" in hung["explanation"]
     assert one.stop() == 0
 
@@ -98,9 +93,9 @@ def test_one_that_is_well_again_in_time_is_left_alone(tree: MakeTree) -> None:
     )
     one.wait("sick")
     (one.dir / "sick").touch()
-    eventually(lambda: events(one, "unwell"), "it is unwell")
+    eventually(lambda: one.events("unwell"), "it is unwell")
     (one.dir / "sick").unlink()
-    eventually(lambda: events(one, "well_again"), "it is well again")
+    eventually(lambda: one.events("well_again"), "it is well again")
     assert one.child("sick")["restarts"] == 0
     assert one.stop() == 0
 
@@ -138,8 +133,8 @@ def test_what_short_lives_have_done_is_in_the_journal(tree: MakeTree) -> None:
             activity("DONE")
         """,
     )
-    eventually(lambda: len(events(one, "completed")) == number, "all are done", 30)
-    eventually(lambda: len(events(one, "activity")) == number, "all of it is known")
+    eventually(lambda: len(one.events("completed")) == number, "all are done", 30)
+    eventually(lambda: len(one.events("activity")) == number, "all of it is known")
     assert one.stop() == 0
 
 
