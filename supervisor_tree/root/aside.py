@@ -62,6 +62,9 @@ class Aside:
             self._free += 1
             raise TooLate from None
         try:
-            return await asyncio.wait_for(ended, within)
+            # Not `wait_for`: up to Python 3.11 it swallows a cancellation that comes together with the result, and who
+            # writes one file after the other would never end.
+            async with asyncio.timeout(within):
+                return await ended
         except TimeoutError:
             raise TooLate from None

@@ -79,7 +79,8 @@ class Gates:
                 shell.jobs.tell(ev.GateAnswered(job, run, answer.refusal, answer.status))
                 shell.flush()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), answer.again)
+                async with asyncio.timeout(answer.again):  # `wait_for` may swallow a cancellation: `Aside.do`
+                    await changed.wait()
 
     async def _look(self, settings: JobSettings, run: str) -> _Answer:
         shell = self._shell

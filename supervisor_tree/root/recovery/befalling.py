@@ -69,6 +69,8 @@ class Befalling:
         self._answered: dict[tuple[str, str], int] = {}
         """By worker and rule: the incarnation for which it fired last. One failure is told more than once: as bad
         health, a kill, an exit, a failure for good."""
+        self._coming: set[str] = set()
+        """Rules that will be answered once the worker's last lines are read."""
         self._aside = Aside(shell.loop, 4)
         self._count = 0
 
@@ -116,6 +118,7 @@ class Befalling:
         table = settings.outcome
         named = None if result is None else table.get(result.key or "") or table.get(OTHER)
         case = Case(id=self._id(name), about=name, at=time.time(), rules=fired, result=result, outcome=named)
+        self._coming.update(rule for rule, _ in case.rules)
         shell.background.begin(f"recovery of {case.about}", self._with_lines(case))
 
     def _result(self, path: str) -> Result | None:
@@ -130,21 +133,24 @@ class Befalling:
     async def _with_lines(self, case: Case) -> None:
         """Begin the case, with the worker's last lines."""
         shell = self._shell
-        await asyncio.sleep(_COMPLETE)
-        log = shell.spawning.log_file(case.about)
         try:
-            case.lines = await self._aside.do(lambda: _last_lines(case.about, log), _READ)
-        except (OSError, TooLate) as error:
-            case.lines = [f"its output can't be read: {error}"]
+            await asyncio.sleep(_COMPLETE)
+            log = shell.spawning.log_file(case.about)
+            try:
+                case.lines = await self._aside.do(lambda: _last_lines(case.about, log), _READ)
+            except (OSError, TooLate) as error:
+                case.lines = [f"its output can't be read: {error}"]
+        finally:
+            self._coming.difference_update(rule for rule, _ in case.rules)
         shell.recovery.befell(case)
         shell.flush()
 
     def _may(self, rule: Rule, name: str) -> bool:
         """Whether a rule may be answered for a worker now. That it may not is said once after each answer."""
         shell = self._shell
-        past = shell.recovery.past(rule.name)
-        if past.under_way is not None:
+        if rule.name in self._coming or shell.recovery.answers(rule.name):
             return False
+        past = shell.recovery.past(rule.name)
         now = shell.loop.time()
         refusal = past.refuses(rule, now)
         if refusal is None and rule.cooldown is None and rule.max is None:
@@ -205,7 +211,7 @@ class Befalling:
         name, rule_name = key
         rule = self._watches[key][0]
         kept = self._kept[key]
-        if when < kept.until or self._shell.recovery.past(rule_name).under_way is not None:
+        if when < kept.until or self._shell.recovery.answers(rule_name):
             return  # of before the recovery that has just been done, or known to the root before us
         kept.until = when
         reached = kept.lines.add(rule, names, when)

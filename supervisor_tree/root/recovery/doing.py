@@ -116,7 +116,8 @@ class Doing:
         operation = shell.operations.all[id_]
         try:
             if operation.state == "running":
-                await asyncio.wait_for(future, step.timeout)
+                async with asyncio.timeout(step.timeout):  # `wait_for` may swallow a cancellation: `Aside.do`
+                    await future
         except TimeoutError:
             return False, f"not done within {step.timeout:g} s; it goes on", ()
         finally:

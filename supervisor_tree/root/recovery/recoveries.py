@@ -160,6 +160,13 @@ class Recoveries:
         settings = self._shell.plan.recover.get(name)
         return recovering.rule(name, settings) if settings is not None else None
 
+    def answers(self, name: str) -> bool:
+        """Whether a recovery by this rule goes on, or is about to begin for a worker."""
+        if self.past(name).under_way is not None:
+            return True
+        waiting = (rule for case in self._cases.values() if case.run is None for rule, _ in case.rules)
+        return name in waiting
+
     def past(self, name: str) -> Past:
         return self.pasts.of(name)
 
