@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -33,6 +33,8 @@ OUTSIDE = (
     *BESIDE,
 )
 """What the outermost has, and `[supervisors.NAME]` has not."""
+_OURS = (timedelta, bytes, bytearray, memoryview)
+"""Of what msgspec can write, that which is not meant so: durations as ISO 8601, bytes as Base64."""
 
 
 class Tables:
@@ -50,6 +52,11 @@ class Tables:
         self._code: dict[str, str] = {}
         self._seen: dict[str, object] = {}
         self.program = _program()
+        for key in ("dir", "state_dir"):  # where the others are told from is needed at once
+            if key in root.options and not _is_path(root.options[key]):
+                self._wrong("Supervisor", key, f"must be a path, not {root.options[key]!r}")
+        if self._problems:
+            raise ConfigError(self._problems)
         self._dir = os.path.abspath(
             root.options.get("dir", os.path.dirname(self.program) if self.program else os.getcwd())
         )
@@ -169,8 +176,8 @@ class Tables:
         values = {}
         for key, value in options.items():
             try:
-                values[key] = msgspec.to_builtins(value, builtin_types=(timedelta,), str_keys=True, enc_hook=_plain)
-                values[key] = _seconds(values[key])
+                values[key] = msgspec.to_builtins(value, builtin_types=_OURS, str_keys=True, enc_hook=_plain)
+                values[key] = _written(values[key])
             except (TypeError, ValueError, RecursionError) as error:
                 self._wrong(whom, key, f"can't be written down: {error}")
         return values
@@ -198,7 +205,7 @@ class Tables:
         if not callable(one) or (isinstance(one, type) and not issubclass(one, Worker)):
             self._wrong(whom, "run", f'must be a function, a Worker class or "module:attribute", not {target!r}')
             return shown
-        known = [*self._known(options.get("cwd", "."))]
+        known = [*self._known(options.get("cwd"))]
         try:
             if "python" in options:
                 return packing.by_name(target)
@@ -210,10 +217,11 @@ class Tables:
             return shown
         return name or shown
 
-    def _known(self, cwd: str | os.PathLike[str]) -> Iterator[str]:
+    def _known(self, cwd: object) -> Iterator[str]:
         """The folders that a worker imports from by itself."""
         yield self._dir
-        yield os.path.abspath(os.path.join(self._dir, cwd))
+        if _is_path(cwd):  # of what is none it is told where all values are looked at
+            yield os.path.abspath(os.path.join(self._dir, cwd))
         for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep):
             if folder:
                 yield os.path.abspath(folder)
@@ -233,6 +241,10 @@ def _program() -> str | None:
     return os.path.abspath(file) if file and os.path.exists(file) else None
 
 
+def _is_path(value: object) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(os.fspath(value) if isinstance(value, os.PathLike) else value, str)
+
+
 def _plain(value: object) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -243,9 +255,12 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{value!r} is neither text, number, list nor table")
 
 
-def _seconds(value: Any) -> Any:
+def _written(value: Any) -> Any:
+    """With what msgspec was told to leave alone as the tree file has it."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, dict):
-        return {key: _seconds(inner) for key, inner in value.items()}
-    return [_seconds(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: _written(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(inner) for inner in value]
+    return _plain(value) if isinstance(value, bytes | bytearray | memoryview) else value

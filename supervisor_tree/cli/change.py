@@ -43,7 +43,8 @@ def add(args: Namespace) -> int:
     else:
         if args.rest is not None:
             raise CommandError("usage", "arguments after -- are for `ctl add SUP INSTANCE -- ARGS`")
-        asked = {"toml": _text(args.what[0]), "to": args.to}
+        file = args.what[0]
+        asked = {"toml": _text(file), "to": args.to, "file": "standard input" if file == "-" else file}
     with Root.of(args) as root:
         progress = results.Progress(root.target, "adding")
         try:

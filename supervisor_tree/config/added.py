@@ -10,7 +10,11 @@ from collections.abc import Iterable
 from datetime import date, datetime, time
 from typing import Any
 
+from msgspec.structs import replace
+
 from supervisor_tree.config.plan import Plan
+from supervisor_tree.config.positions import index
+from supervisor_tree.config.problems import ConfigError, Problem, dotted
 from supervisor_tree.config.sources import NAMED
 
 _HEAD = "# Written by `supervisor-tree ctl add` and `ctl remove`; read after the tree file.\n"
@@ -48,6 +52,18 @@ def without(text: str, names: Iterable[str]) -> str:
         if kind in data:
             data[kind] = {name: table for name, table in data[kind].items() if name not in gone}
     return _HEAD + "".join(_tables(data))
+
+
+def as_given(error: ConfigError, added: str, new: str, file: str) -> ConfigError:
+    """The error with the problems of ``added``, the path of this file, that ``new`` has brought told as people find
+    them: with the line in ``file``, from which it came."""
+    lines = {dotted(path): line for path, line in index(new).items()}
+
+    def found(problem: Problem) -> Problem:
+        line = lines.get(problem.key) if problem.file == added else None
+        return problem if line is None else replace(problem, file=file, line=line)
+
+    return ConfigError(sorted(map(found, error.errors)))
 
 
 def _tables(data: dict[str, Any]) -> Iterable[str]:

@@ -67,6 +67,10 @@ def _check_recovery(loader: Loader, name: str) -> None:
         if rule.when is None and not any(key.isdigit() and int(key) not in job.success for key in job.outcome):
             message = f"never fires for {job.name}, whose `outcome` names no failure: write `when`, or `outcome` there"
             loader.remarks.append((("recover", name), message))
+        if rule.when and all(word in TRIGGERS and word not in job.outcome.values() for word in rule.when):
+            told = " and ".join(f'"{word}"' for word in rule.when) + (" befalls" if len(rule.when) == 1 else " befall")
+            message = f"never fires for {job.name}: {told} workers only; of a run name an outcome, a status or a signal"
+            loader.remarks.append((("recover", name, "when"), message))
     if workers and not jobs and any(step.verb == "rerun" for step in rule.steps):
         loader.remarks.append((("recover", name, "steps"), "`rerun` is for jobs: a worker has no run to repeat"))
 

@@ -64,6 +64,8 @@ class Condition(Struct, kw_only=True):
     """When it counts as over, if nothing comes in between."""
     closed: float | None = None
     """It was over then: remembered for its relapses only."""
+    said: bool = True
+    """The journal has that it was raised; False of what is only told if it lasts."""
     context: dict[str, Any] = {}
 
 
@@ -112,7 +114,8 @@ class Alerting:
         self._now = now
 
     def problem(self, problem: Problem, title: str, now: float, context: dict[str, Any] | None = None) -> bool:
-        """Something is wrong. Answers whether that is news (to be told, or counted as something new)."""
+        """Something is wrong. Answers whether that is news (to be told, or counted as something new); of what is only
+        told if it lasts it is none yet."""
         self.clock(now)
         key = problem.key
         was = self.conditions.get(key)
@@ -129,11 +132,12 @@ class Alerting:
                 ends=problem.ends,
                 quiet=problem.quiet,
                 relapses=was.relapses + 1 if was is not None else 0,
+                said=problem.after == 0,
                 context=context or {},
             )
             self._put(condition)
             self._changed[key] = None
-            return True
+            return condition.said
         was.count += 1
         was.unsaid += 1
         was.last = now
@@ -152,7 +156,7 @@ class Alerting:
         elif news:
             was.due = was.told + self._rest(was)
         self._changed[key] = None
-        return news
+        return news and was.said
 
     def resolve(self, over: Over, now: float, steady: float = 0.0) -> None:
         """Some of what was wrong is over; ``steady``: if it stays so for these seconds."""
@@ -233,7 +237,7 @@ class Alerting:
         self.clock(now)
         for one in telling.begun:
             self._changed[one.key] = None
-            one.told, one.told_as, one.unsaid, one.due = now, one.severity, 0, None
+            one.told, one.told_as, one.said, one.unsaid, one.due = now, one.severity, True, 0, None
             if one.ends and self.repeat is not None:
                 one.due = now + self.repeat
         for one in telling.ended:

@@ -122,6 +122,7 @@ def _remove(tree: Tree, operation: Operation, node: Node) -> None:
     if node.state is State.RESTARTING:
         tree.enter(node, State.DOWN)
     if node.state is State.DOWN:
+        operations.settle(tree, operation, node.path)
         supervising.removed(tree, node)
         return
     operations.expect(tree, operation, node.path, "reload")

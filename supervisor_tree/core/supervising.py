@@ -136,7 +136,7 @@ def _ended_for_good(child: Node, how: Exit) -> None:
 
 
 def stopped(tree: Tree, child: Node, again: bool) -> None:
-    """A child that was asked to stop is down. A temporary one leaves the list."""
+    """A child that was asked to stop is down. A temporary one leaves the list, and says why where a round took it."""
     sup = child.parent
     if sup is None:
         if tree.ending:
@@ -146,14 +146,27 @@ def stopped(tree: Tree, child: Node, again: bool) -> None:
         return
     if again and sup.state is not State.STOPPING and not (sup.walk is not None and sup.walk.covers(child.rank)):
         starting.start(tree, child)
+    passed_over = None if again else _not_again(tree, sup, child)
     _go_on(tree, child)
     if child.state is not State.DOWN or again:
         return
     if _leaves(child):
+        child.reason = passed_over
         stopping.delist(tree, child)
     elif child.wish == "hold":
         # Hands off since the stop was asked for: what is down is held now, until `release`.
         gates.close(tree, child, Gate.HELD, None)
+
+
+def _not_again(tree: Tree, sup: Node, child: Node) -> str | None:
+    """Why the round under way, if one is, stopped a child and does not start it again."""
+    if child.gate is Gate.FAILED:
+        return child.gate_for
+    walk = sup.walk
+    owner = tree.nodes.get(walk.owner) if walk is not None and walk.owner is not None else None
+    if walk is None or owner is None or not walk.covers(child.rank):
+        return None
+    return f"stopped because {owner.name} is restarted; temporary, so it is not started again"
 
 
 def removed(tree: Tree, child: Node) -> None:

@@ -204,6 +204,7 @@ def resume(shell: Shell, state: Mapping[str, bytes], unwritten: list[int], hello
             shell.blocking[key.removeprefix("blocking/")] = value.decode()
         else:
             shell.notified.load(key, value)
+            shell.said.load(key, value)
             shell.errands.load(key, value)
             shell.alerts.load(key, value)
             shell.activity.load(key, value)

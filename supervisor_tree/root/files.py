@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 
 def put_aside(path: str) -> str:
-    """Move a file that can't be read out of the way, as `NAME.corrupt-TIME` (UTC); its new path.
+    """Move a file that can't be read out of the way, as `NAME.corrupt-TIME` (UTC), or `NAME.corrupt-TIME-2` and so on
+    beside another of the same second; its new path.
 
     Raises:
         OSError: it stays.
     """
-    aside = f"{path}.corrupt-{stamp(time.time())}"
+    name = aside = f"{path}.corrupt-{stamp(time.time())}"
+    number = 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = f"{name}-{number}"
     os.replace(path, aside)
     return aside
 

@@ -69,9 +69,14 @@ class KeeperEvents:
         shell.table.pop(event["name"], None)
         if shell.errands.has(event["name"]):
             shell.errands.exited(event)
-            if shell.heartbeats is not None:
-                shell.heartbeats.ended(event["name"], event["inc"])
-            return
+        else:
+            self._worker_exited(event)
+        if shell.heartbeats is not None:
+            shell.heartbeats.ended(event["name"], event["inc"])
+        shell.said.ended(event["name"], event["inc"])
+
+    def _worker_exited(self, event: Event) -> None:
+        shell = self._shell
         shell.notified.forget(event["name"])
         shell.hangs.ended(event["name"], event["inc"])
         path = shell.spawning.path(event["name"], event["inc"])
@@ -83,8 +88,6 @@ class KeeperEvents:
             shell.beating.end(event["name"])
             shell.tell(ev.ChildExited(path, event["inc"], how))
         shell.readiness.forget(event["name"])
-        if shell.heartbeats is not None:
-            shell.heartbeats.ended(event["name"], event["inc"])
 
     def _asked(self, event: Event) -> None:
         """A signal to the keeper: HUP reads the files anew, TERM and INT end the tree."""

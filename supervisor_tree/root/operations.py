@@ -36,9 +36,9 @@ class Operation(msgspec.Struct):
     parts: int = 1
     """So many have to end it, each with results of its own: the tree, and the jobs."""
     edit: dict[str, Any] = {}
-    """What a reload does to `added.toml` first, so that a new root can begin it anew: `{toml, to}` is added,
-    `{names}` are removed, and, once that is worked out, `{whole}` is the file's text. Of a `run`: `{wait}`, the run
-    whose end is waited for (None: it has no id yet)."""
+    """What a reload does to `added.toml` first, so that a new root can begin it anew: `{toml, to, file}` is
+    added, `{names}` are removed, and, once that is worked out, `{whole}` is the file's text. Of a `run`: `{wait}`, the
+    run whose end is waited for (None: it has no id yet)."""
 
     def answer(self) -> dict[str, Any]:
         """The JSON of an operation's end."""

@@ -95,7 +95,7 @@ class Shell:
         self.usage = Usage()
         self.notified = Notified(self)
         self.tokens = Tokens()
-        self.said = Said()
+        self.said = Said(self)
         self.readiness = Readiness(self)
         self.beating = Beating(self)
         self.incidents = Incidents(self)

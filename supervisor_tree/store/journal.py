@@ -216,9 +216,13 @@ class Journal:
         if not segments or path != segments[-1]:
             self._begun = time.time()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if path not in segments:
-            disk.force_folder(str(self.folder))
-        return fd, os.lseek(fd, 0, os.SEEK_END)
+        try:
+            if path not in segments:
+                disk.force_folder(str(self.folder))
+            return fd, os.lseek(fd, 0, os.SEEK_END)
+        except OSError:
+            os.close(fd)
+            raise
 
     @staticmethod
     def _write(fd: int, data: bytes, at: int) -> int:

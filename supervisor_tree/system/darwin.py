@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 
-from supervisor_tree.system.means import Process
+from supervisor_tree.system.means import Process, one_line
 
 _PROC_PIDTBSDINFO = 3
 _BSDINFO = struct.Struct("@IIIIIIIIIIII16s32sIIIIIiQQ")
@@ -58,7 +58,7 @@ def environment(pid: int) -> bytes | None:
 
 def command(pid: int) -> str:
     found = _arguments(pid)
-    return "" if found is None else b" ".join(found[0]).decode(errors="replace")
+    return "" if found is None else one_line(b"\0".join(found[0]))
 
 
 def boot_id() -> str:

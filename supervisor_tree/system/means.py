@@ -67,6 +67,12 @@ class Cost:
         self.memory = memory
 
 
+def one_line(command: bytes) -> str:
+    """The words of a command, parted by NUL, for a human: none of them ends the line, or steers the terminal."""
+    text = command.replace(b"\0", b" ").decode(errors="replace")
+    return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
 class Means:
     """The portable answers that need nothing; `LinuxMeans` and `PortableMeans` give the rest."""
 

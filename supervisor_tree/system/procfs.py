@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from supervisor_tree.system.means import Cost, Process
+from supervisor_tree.system.means import Cost, Process, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def command(pid: int) -> str:
     """/proc/PID/cmdline joined by spaces, else the short name in brackets as ``ps`` shows it."""
     text = read(f"/proc/{pid}/cmdline")
     if text:
-        return text.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+        return one_line(text)
     short = read(f"/proc/{pid}/comm")
     return f"[{short.decode(errors='replace').strip()}]" if short else ""
 

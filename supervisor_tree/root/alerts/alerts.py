@@ -191,15 +191,10 @@ class Alerts:
         self._say(problem, title)
         self._moved()
 
-    def _say(self, problem: Problem, title: str) -> None:
-        if problem.kind == "alert" or at_least(problem.severity, self._machine.level):
+    def _say(self, one: Problem | Condition, title: str) -> None:
+        if one.kind == "alert" or at_least(one.severity, self._machine.level):
             self._shell.note(
-                "alert_raised",
-                problem.about,
-                alert=problem.key,
-                kind=problem.kind,
-                severity=problem.severity,
-                title=title,
+                "alert_raised", one.about, alert=one.key, kind=one.kind, severity=one.severity, title=title
             )
 
     def _title(self, problem: Problem, event: str, name: str | None, fields: dict[str, Any]) -> str:
@@ -286,6 +281,9 @@ class Alerts:
             )
             if notice.todo or notice.files:
                 self.delivery.push(notice)
+        for condition in telling.begun:
+            if not condition.said:
+                self._say(condition, condition.title)
         for condition in telling.ended:
             seconds = round(max(0.0, now - condition.since), 3)
             shell.note(

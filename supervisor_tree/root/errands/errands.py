@@ -30,6 +30,8 @@ T = TypeVar("T")
 _STATE = "errand/"
 _NUMBER = "errands"
 """The state's key of the last incarnation's number: one count for all, so that no name has a number twice."""
+_BEFORE_FIRST = 10**9
+"""Numbers are above those of workers: a job may become a worker of its name, which counts from 1."""
 _PATIENCE = 10.0
 """Seconds after its end for which an errand's output is waited for: a disk that does not answer holds up no job."""
 _LAST_WORDS = 1.0
@@ -92,7 +94,7 @@ class Errands:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._left: dict[str, int] = {}
         """Incarnations that have ended a moment ago."""
-        self._last = 0
+        self._last = _BEFORE_FIRST
         self._aside = Aside(shell.loop, 2 * _AT_ONCE)
         self._places = asyncio.Semaphore(_AT_ONCE)
 

@@ -217,7 +217,9 @@ class Hangs:
         if one.kind != "heartbeat" or shell.said.of(one.name).beat_at is not None:
             return ""
         if one.silent_by(shell.loop.time()) + _MOMENT < shell.loop.time() - shell.tree.nodes[one.path].since:
-            return ""  # its limit began later than it did: with this root, or with a reload
+            return ""  # its limit began later than it did: with a reload
+        if shell.beating.before_us.get(one.name) == one.incarnation:
+            return ""  # perhaps it has: nobody told us
         settings = shell.spawning.settings(one.name)
         advice = ' (a program that can not is for `use = "shim"`)' if settings is not None and settings.command else ""
         return f"it has not beaten once since its start{advice}"

@@ -53,6 +53,8 @@ class Beating:
         """Silences of held workers that were said."""
         self._alerted: dict[Limit, float] = {}
         """Silences that end nobody (`then = "alert"`) and were said: when the last sign of life was given by then."""
+        self.before_us: dict[str, int] = {}
+        """Incarnations of the workers that the root before us started: they may have spoken to it alone."""
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self.hear = self._silence.hear
@@ -129,7 +131,9 @@ class Beating:
     def resume(self) -> None:
         """After a root's death: all limits begin now, and each worker has the time to find our socket."""
         for path in self._shell.directory.workers_below("root"):
-            self.watch(path, self._shell.tree.nodes[path].incarnation)
+            node = self._shell.tree.nodes[path]
+            self.before_us[node.name] = node.incarnation
+            self.watch(path, node.incarnation)
         self.reached_anew()
 
     def reached_anew(self) -> None:

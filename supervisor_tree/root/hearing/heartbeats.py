@@ -179,11 +179,20 @@ class Heartbeats:
                 words.fields = message.fields
             elif message.fields:
                 words.fields = message.fields
+            else:
+                return
+            if not peer.routes:
+                self._hand_on(peer)
             return
         try:
             self._handle(route, frame, peer, message)
         except Exception as error:
             self._shell.internal_error(f"heartbeat channel, {type(message).__name__}", error)
+            self._decided = True
+
+    def _hand_on(self, peer: Peer) -> None:
+        """It was said by somebody who passes by, so nobody says it again to the next root."""
+        if self._of.get(peer.name) is peer and self._shell.said.hand_on(peer.name):
             self._decided = True
 
     def _handle(self, route: bytes, frame: zmq.Frame, peer: Peer | None, message: wire.Up) -> None:

@@ -298,6 +298,11 @@ class JobsShell:
         """Those that are in the files no more, and whose run has not ended."""
         return [] if self._machine is None else self._machine.leaving()
 
+    def begun(self) -> set[str]:
+        """Those whose run, or its repetition by a recovery, has begun and not ended."""
+        records = [] if self._machine is None else self._machine.records()
+        return {record.job for record in records if record.started is not None}
+
     def settings(self, job: str, run: str | None = None) -> JobSettings | None:
         """By which a run goes; without one: a job's own, also of one that is leaving."""
         if run is None and job not in self._shell.plan.jobs and (found := self._under_way(job)):

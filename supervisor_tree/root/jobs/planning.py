@@ -71,22 +71,18 @@ def read_state(shell: Shell) -> dict[str, bytes]:
     disk.settle(path, msgspec.json.decode)
     try:
         with open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        shell.note("job_state_unreadable", None, file=path, error=error.strerror, moved_to=None)
-        return {}
-    try:
-        read = msgspec.json.decode(data, type=_File)
+            read = msgspec.json.decode(file.read(), type=_File)
         if read.version != 1:
             raise ValueError(f"version {read.version} is not known")
         items = {key: bytes(value) for key, value in read.items.items()}
         machine(shell.plan, items)
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
         aside: str | None = None
         with contextlib.suppress(OSError):
             aside = files.put_aside(path)
-        shell.note("job_state_unreadable", None, file=path, error=str(error), moved_to=aside)
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        shell.note("job_state_unreadable", None, file=path, error=said, moved_to=aside)
         return {}
     return items

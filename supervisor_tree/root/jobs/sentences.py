@@ -92,7 +92,10 @@ SENTENCES: dict[str, Callable[[Line], str]] = {
     "clock_set_back": lambda line: (
         f"the clock was set back by {duration(float(line['by']))}: {line['name']} goes on from the new time"
     ),
-    "job_files_not_written": lambda line: f"files of jobs can't be written, and wait: {line.get('error')}",
+    "job_files_not_written": lambda line: (
+        f"files of jobs can't be written, and wait: {line.get('error')}"
+        + (f" ({line['file']})" if line.get("file") else "")
+    ),
     "job_files_written": lambda line: "files of jobs are written again",
     "job_state_unreadable": lambda line: (
         f"{line['file']} can't be read ({line['error']}): when jobs have run is not known"

@@ -55,11 +55,12 @@ def _refuse_of_program(shell: Shell) -> None:
         )
 
 
-async def _load(shell: Shell, extra: list[tuple[str, str]]) -> config.Plan:
-    """The present files as a plan, read in a thread: a slow disk holds up nobody else.
+async def _load(shell: Shell, extra: list[tuple[str, str]], edit: dict[str, Any] | None = None) -> config.Plan:
+    """The present files as a plan, read in a thread: a slow disk holds up nobody else. ``edit``: as an operation has
+    it, for what is wrong in what is added.
 
     Raises:
-        RootError: `config`, with every error.
+        RootError: `config`, with every error; `refused`, for what can't be yet.
     """
     plan = shell.plan
 
@@ -69,9 +70,17 @@ async def _load(shell: Shell, extra: list[tuple[str, str]]) -> config.Plan:
         return loaded
 
     try:
-        return await shell.loop.run_in_executor(None, read)
+        loaded = await shell.loop.run_in_executor(None, read)
     except config.ConfigError as error:
+        if edit is not None and edit.get("file"):
+            error = config.added.as_given(error, _added_file(shell), edit["toml"], edit["file"])
         raise _config_error(error) from error
+    # Two programs of one name the keeper does not tell apart.
+    for name in sorted(shell.jobs.begun() & loaded.workers.keys()):
+        raise RootError(f"{name} can't be a worker while a run of the job {name} is under way", code="refused")
+    for name in sorted({node.name for node in shell.tree.nodes.values() if node.alive} & loaded.jobs.keys()):
+        raise RootError(f"{name} can't be a job while the worker {name} runs: `ctl stop {name}` first", code="refused")
+    return loaded
 
 
 def _changes(old: config.Plan, new: config.Plan) -> list[dict[str, Any]]:
@@ -107,10 +116,10 @@ async def _reload_now(shell: Shell, operation: Operation) -> None:
             new = await _load(shell, [])
         else:
             # Committed before the file is written: should this root die, the next one writes the same.
-            operation.edit = {"whole": text, "names": operation.edit.get("names", [])}
+            operation.edit = {**operation.edit, "whole": text}
             shell.operations.changed(operation)
             shell.flush()
-            new = await _load(shell, [(_added_file(shell), text)])
+            new = await _load(shell, [(_added_file(shell), text)], operation.edit)
             write = partial(disk.replace, _added_file(shell), text.encode(), forced=True)
             await shell.loop.run_in_executor(None, write)
     except (RootError, OSError) as error:
@@ -127,8 +136,8 @@ async def _reload_now(shell: Shell, operation: Operation) -> None:
 
 def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
     """Make ``new`` the plan of this tree; ends the operation when the core is done with it."""
-    changes = _changes(shell.plan, new)
-    config.carry(shell.plan, new)
+    old, changes = shell.plan, _changes(shell.plan, new)
+    config.carry(old, new)
     shell.plan = new
     shell.spawning.replan()
     shell.store.replan()
@@ -149,6 +158,8 @@ def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
             if program is not None:
                 shell.effect("limits", name=change["name"], log=program)
     added = [change["name"] for change in changes if change["action"] == "add"]
+    if operation.command in ("add", "remove"):
+        operation.results = _of_jobs(changes, {*old.jobs, *new.jobs})
     shell.tell(ev.Reconfigured(operation.id, new.root, restart))
     shell.outputs.replan()
     shell.recovery.replan()
@@ -162,6 +173,15 @@ def apply(shell: Shell, operation: Operation, new: config.Plan) -> None:
         if name in new.autostart_off:
             shell.tell(ev.StopRequested("", (new.paths[name],), wishes.NOT_YET))
     shell.after_commit(lambda: files.write_logs_json(shell))
+
+
+def _of_jobs(changes: list[dict[str, Any]], jobs: set[str]) -> list[dict[str, Any]]:
+    """The results of jobs that came or went: they are none of the core's, and nothing of theirs is waited for."""
+    return [
+        {"name": change["name"], "ok": True, "reason": None}
+        for change in changes
+        if change["name"] in jobs and change["action"] in ("add", "remove")
+    ]
 
 
 def reload_by_signal(shell: Shell) -> None:
@@ -186,7 +206,8 @@ def resume(shell: Shell) -> None:
 
 
 def add(shell: Shell, request: Request, client: bytes) -> Operation:
-    """Tables of a tree file into `added.toml` (``to``: under that supervisor), or one instance of a template.
+    """Tables of a tree file into `added.toml` (``to``: under that supervisor; ``file``: where they stand, for what is
+    wrong in them), or one instance of a template.
 
     Raises:
         RootError: nothing to add, or no such supervisor.
@@ -211,7 +232,7 @@ def add(shell: Shell, request: Request, client: bytes) -> Operation:
             mend="`ctl remove` it first, or edit the tree file and `ctl reload`",
         )
     operation = begin(shell, request, named)
-    operation.edit = {"toml": text, "to": request.text("to") or None}
+    operation.edit = {"toml": text, "to": request.text("to") or None, "file": request.text("file")}
     shell.note("asked_for", None, command="add", names=named, by=request.by, operation=operation.id)
     shell.background.begin("reload", _reload(shell, operation))
     return operation

@@ -41,14 +41,12 @@ def events(shell: Shell, request: Request, client: bytes) -> None:
     def read() -> list[Line]:
         found: list[Line] = []
         for line in backwards(folder, pending):
-            if after is not None and line["seq"] <= after:
+            if len(found) >= limit or (after is not None and line["seq"] <= after):
                 break
             if since is not None and _seconds(line["time"]) < since:
                 break
             if not kinds or line["event"] in kinds:
                 found.append(line)
-                if len(found) >= limit:
-                    break
         found.reverse()
         return found
 

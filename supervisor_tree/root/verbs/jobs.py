@@ -29,7 +29,8 @@ def jobs(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
 def runs(shell: Shell, request: Request, client: bytes) -> None:
     """RUNs, the newest first: those under way, then those that have ended. ``n``: at most so many."""
     asked = _asked(shell, request)
-    most = int(min(request.number("n") or _MOST, _MOST))
+    newest = request.number("n")
+    most = int(max(0, min(newest if newest is not None else _MOST, _MOST)))
     known = [*shell.jobs.running(), *shell.jobs.ends.unwritten.values()]
     fresh = {record.run: run_json(record) for record in known if record.job in asked}
     state_dir = shell.plan.state_dir

@@ -136,27 +136,39 @@ def _hold(view: NodeView) -> dict[str, Any] | None:
     }
 
 
-def describe(shell: Shell, request: Request, client: bytes) -> list[dict[str, Any]]:
-    """Everything that is set for these children and how they are; environment variables by name only."""
+def describe(shell: Shell, request: Request, client: bytes) -> None:
+    """Everything that is set for these children and how they are; environment variables by name only. Memory and CPU
+    are looked up in a thread, as for `status`."""
     paths, jobs = names.split(shell, request.names())
-    clock = Clock(shell.loop.time())
+    pids = [pid for path in paths if (pid := _pid(shell, shell.directory.node(path))) is not None]
     described = [described_job(shell, name) for name in jobs]
-    for path in paths:
-        name = shell.bare(path)
-        settings = shell.spawning.settings(name) or shell.plan.supervisors.get(name)
-        child = child_json(shell, shell.directory.node(path), clock, {})
-        child.pop("children")
-        described.append(
-            {
-                **child,
-                "path": path,
-                "settings": without_values(settings),
-                "logs": shell.spawning.log_file(name),
-                "said": said_json(shell, name, clock) if child["type"] == "worker" else None,
-                "probes": shell.probes.results(name),
-            }
-        )
-    return described
+    control = shell.control
+    assert control is not None
+
+    async def later() -> None:
+        used = await shell.loop.run_in_executor(None, shell.usage.look, pids)
+        clock = Clock(shell.loop.time())
+        described.extend(described_child(shell, path, clock, used) for path in paths if shell.directory.has(path))
+        control.end(client, request.id, described)
+        shell.flush()
+
+    control.later(later())
+
+
+def described_child(shell: Shell, path: str, clock: Clock, used: dict[int, Used]) -> dict[str, Any]:
+    """All about one worker or supervisor."""
+    name = shell.bare(path)
+    settings = shell.spawning.settings(name) or shell.plan.supervisors.get(name)
+    child = child_json(shell, shell.directory.node(path), clock, used)
+    child.pop("children")
+    return {
+        **child,
+        "path": path,
+        "settings": without_values(settings),
+        "logs": shell.spawning.log_file(name),
+        "said": said_json(shell, name, clock) if child["type"] == "worker" else None,
+        "probes": shell.probes.results(name),
+    }
 
 
 def described_job(shell: Shell, name: str) -> dict[str, Any]:
@@ -191,13 +203,15 @@ def said_json(shell: Shell, name: str, clock: Clock) -> dict[str, Any]:
 
 
 def without_values(settings: Any) -> dict[str, Any]:
-    """Settings as JSON; of the environment the names only."""
+    """Settings as JSON, as people write them; of the environment the names only."""
     if settings is None:
         return {}
     data: dict[str, Any] = config.as_written(msgspec.to_builtins(settings))
     for part in (data, *data.get("stages", ())):
         if isinstance(part.get("env"), dict):
             part["env"] = sorted(part["env"])
+        if isinstance(part.get("umask"), int):
+            part["umask"] = f"{part['umask']:03o}"
     return data
 
 

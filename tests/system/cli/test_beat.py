@@ -111,6 +111,29 @@ def test_what_it_says_has_left_when_it_ends(tree: MakeTree) -> None:
     )
 
 
+def test_another_root_knows_what_was_said(tree: MakeTree) -> None:
+    """Nobody says it again: it is handed on, for as long as that incarnation lives."""
+    t = tree(TREE)
+    environ = surroundings(t)
+    heard("--ready", "--status", "page 3", "page=3", environ=environ)
+    t.wait_until("a", status="page 3")
+    for _ in range(2):
+        root = t.root_pid()
+        t.kill(root)
+        t.wait_new_root(root)
+        assert t.child("a")["status"] == "page 3"
+        assert t.ask("describe", names=["a"])[0]["said"]["fields"] == {"page": 3}
+    heard("left=2", environ=environ)
+    eventually(lambda: t.ask("describe", names=["a"])[0]["said"]["fields"] == {"left": 2}, "that was heard")
+    t.kill(t.pids()["a"])
+    t.wait_until("a", incarnation=2)
+    root = t.root_pid()
+    t.kill(root)
+    t.wait_new_root(root)
+    assert t.child("a")["incarnation"] == 2
+    assert t.child("a")["status"] is None
+
+
 def test_another_root_hears_it_too(tree: MakeTree) -> None:
     t = tree(TREE)
     environ = surroundings(t)

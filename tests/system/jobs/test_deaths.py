@@ -74,13 +74,14 @@ def test_a_run_that_ends_while_there_is_no_root_is_recorded_by_the_next(tree: Ma
         [jobs.long]
         command = ["sh", "-c", "{_WAITS}"]
         [jobs.timed]
-        command = "sleep 1000"
-        timeout = "2s"
+        command = ["sh", "-c", "echo began > timed; exec sleep 1000"]
+        timeout = "3s"
         """
     )
     t.ctl("run", "long")
     t.ctl("run", "timed")
     pid = _pid(t)
+    wait_lines(t, "timed", 1)
     root = t.root_pid()
     os.kill(root, signal.SIGSTOP)  # replaced after 300 ms; until then nobody handles its end
     (t.dir / "go").touch()

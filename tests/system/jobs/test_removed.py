@@ -132,3 +132,30 @@ def test_a_retry_goes_by_the_file_as_it_is_then(tree: MakeTree) -> None:
     (t.dir / "go").touch()
     (run,) = wait_runs(t, "again", 1, state="succeeded")
     assert (run["attempt"], lines(t, "ends"), len(lines(t, "pids"))) == (2, ["new"], 1)
+
+
+def test_a_job_becomes_a_worker_once_its_run_has_ended(tree: MakeTree) -> None:
+    t = tree(f"{WEB}[jobs.long]\ncommand = {WAITS}\n")
+    t.ctl("run", "long")
+    wait_lines(t, "pids", 1)
+    as_worker = f'{WEB}[workers.long]\ncommand = "sleep 1000"\n'
+    t.write(as_worker)
+    reason = "long can't be a worker while a run of the job long is under way"
+    t.ctl("reload", status=None)
+    assert [line["error"] for line in t.events("reload_refused")] == [reason]
+    t.write(WEB)
+    t.ctl("reload")
+    t.write(as_worker)
+    t.ctl("reload", status=None)  # nor while a run of it goes on that the file does not name any more
+    assert [line["error"] for line in t.events("reload_refused")] == [reason] * 2
+    (t.dir / "go").touch()
+    ended(t, "long", 1)
+    wait_gone_from(t, "long")
+    t.ctl("reload")
+    t.wait("long")
+    t.write(f'{WEB}[jobs.long]\ncommand = "true"\n')
+    t.ctl("reload", status=None)
+    assert t.events("reload_refused")[-1]["error"].startswith("long can't be a job while the worker long runs")
+    t.ctl("stop", "long")
+    t.ctl("reload")
+    t.ctl("run", "long", "--wait")

@@ -248,6 +248,7 @@ def test_an_alert_is_told_once_until_it_is_back_below_also_by_a_new_root(tree: M
     )
     program(t, "elastic.py", ELASTIC)
     t.start()
+    t.wait("elastic")
     pid = t.pids()["elastic"]
     eventually(lambda: "ready" in t.log("elastic"), "it handles signals")
     with t.follow("ctl", "events", "-f", "--json") as f:
@@ -281,6 +282,7 @@ def test_a_worker_that_is_held_is_left_alone_until_it_is_released(tree: MakeTree
     )
     program(t, "elastic.py", ELASTIC)
     t.start()
+    t.wait("elastic")
     pid = t.pids()["elastic"]
     eventually(lambda: "ready" in t.log("elastic"), "it handles signals")
     t.ctl("hold", "elastic")

@@ -77,6 +77,7 @@ def test_a_kill_by_the_kernel_is_told_in_its_words(tree: MakeTree, small_cgroup:
         autostart = false
         """
     )
+    t.wait("bystander")
     bystander = t.pids()["bystander"]
     t.ctl("start", "hungry")
     t.wait("hungry", state="backoff")

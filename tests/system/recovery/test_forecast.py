@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import MakeTree
 from tests.support.tree import Tree
+from tests.support.waiting import eventually
 from tests.system.recovery.scripts import DAEMONS, GUARDIAN, OUTCOMES, put
 
 
@@ -121,6 +122,8 @@ def test_a_replay_of_real_runs(t: Tree, log: str) -> None:
     t.start()
     t.ctl("run", "pre-market", "--wait", status=1)
     assert {run["cause"] for run in json.loads(t.ctl("runs", "pre-market", "--json"))} == {"manual", "rerun"}
+    records = t.state_dir / "jobs" / "pre-market" / "runs.jsonl"
+    eventually(lambda: records.exists() and records.read_text().count("\n") == 2, "both runs are on the disk")
     found = json.loads(t.ctl("recover", "guardian", "--replay", "pre-market", "--json"))
     assert [(each["fires"], each["matched"]) for each in found] == [(True, ["sip"])]
 

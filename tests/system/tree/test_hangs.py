@@ -303,6 +303,27 @@ def test_a_command_that_never_beats_is_explained_from_outside(tree: MakeTree) ->
     assert "begun" in Path(line["incident"]).read_text()
 
 
+def test_of_one_that_another_root_started_nobody_says_that_it_never_beat(tree: MakeTree) -> None:
+    """It may have, to that one."""
+    one = tree(
+        f"""
+        [workers.w]
+        command = "sleep 1000"
+        ready = {{ file = "go", every = "100ms" }}
+        health = {{ heartbeat = "{LIMIT}" }}
+        backoff = "60s"
+        """
+    )
+    one.wait_until("w", pid=lambda pid: pid is not None)
+    root = one.root_pid()
+    one.kill(root)
+    one.wait_new_root(root)
+    (one.dir / "go").touch()
+    one.wait_until("w", state="backoff")
+    [line] = lines(one, "hung")
+    assert "not beaten once" not in line["explanation"]
+
+
 def test_a_full_disk_costs_the_file_and_nothing_else(tree: MakeTree) -> None:
     one = written(tree, "Sleeps")
     one.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -241,6 +241,8 @@ def test_a_forged_token_and_garbage_harm_nobody(tree: MakeTree) -> None:
 def test_a_new_root_hears_how_things_stand_and_raises_no_false_alarm(tree: MakeTree, how: str) -> None:
     t = started(tree, one("ready every=0.2 beat=busy"), "a")
     t.wait_until("a", state="running", status="busy")
+    # A root that is stopped or killed right now may not have sent it yet.
+    eventually(lambda: heard(t, "a", "welcome"), "it was made welcome")
     pids, root = t.pids(), t.root_pid()
     if how == "upgrade":
         t.ask("upgrade")

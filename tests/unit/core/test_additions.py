@@ -550,6 +550,34 @@ class TestGiveUp:
         assert (shell.ended.why, shell.ended.path) == ("gave_up", "root/a")
 
 
+class TestTemporary:
+    """One that a round stops is neither `completed` nor `failed`: it is down, and says because of whom."""
+
+    def test_a_round_that_takes_it_says_so(self) -> None:
+        shell = running(worker("a"), worker("b", restart=Restart.TEMPORARY), strategy=ALL)
+        shell.exited("root/a")
+        shell.settle()
+        assert shell.statuses("root/a", "root/b") == ["running", "stopped"]
+        assert shell.reason("root/b") == "stopped because a is restarted; temporary, so it is not started again"
+        shell.request(ev.StartRequested, "root/b")
+        shell.settle()
+        assert (shell.status("root/b"), shell.reason("root/b")) == ("running", None)
+
+    def test_one_that_is_stopped_by_hand_says_that(self) -> None:
+        shell = running(worker("a"), worker("b", restart=Restart.TEMPORARY), strategy=ALL)
+        shell.request(ev.StopRequested, "root/b")
+        shell.settle()
+        assert (shell.status("root/b"), shell.reason("root/b")) == ("stopped", "stopped")
+
+    def test_a_give_up_that_takes_it_says_so(self) -> None:
+        shell = running(
+            worker("a"), worker("b", restart=Restart.TEMPORARY), strategy=ALL, intensity=0, on_give_up="hold"
+        )
+        shell.exited("root/a")
+        shell.settle()
+        assert (shell.status("root/b"), shell.reason("root/b")) == ("failed", "tied to a")
+
+
 class TestReload:
     def reload(self, shell: Shell, *children: ChildSpec, restart: tuple[str, ...] = (), **more: Any) -> str:
         shell.requests += 1
@@ -568,6 +596,14 @@ class TestReload:
         assert view.children(shell.tree, "root") == ["root/n", "root/a", "root/c"]
         assert all(ok is True for ok in oks(shell.replies[request]).values())
         assert "root/b" not in shell.tree.nodes
+
+    def test_whom_it_takes_out_is_named_running_or_not(self) -> None:
+        shell = running(worker("a"), worker("b"), worker("c"))
+        shell.request(ev.StopRequested, "root/b")
+        shell.answer()
+        request = self.reload(shell, worker("a"))
+        shell.answer()
+        assert oks(shell.replies[request]) == {"root/b": True, "root/c": True}
 
     def test_settings_change_live(self) -> None:
         shell = running(worker("a"))
