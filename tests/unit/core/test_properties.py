@@ -183,7 +183,7 @@ class AnyTree(RuleBasedStateMachine):
     def call(self, draw: int, kind: type) -> None:
         path = self.pick(draw, self.shell.tree.nodes)
         supervisor, _, name = path.rpartition("/")
-        if self.otp or kind is ev.RestartChildCalled:
+        if self.otp:
             self.shell.call(kind, supervisor or "r", name)
 
     @rule(draw=st.integers(0, 99), name=st.sampled_from("xyz"), restart=st.sampled_from(Restart))
