@@ -194,7 +194,8 @@ def to_background(brain: Brain, how: str, **more: Any) -> tuple[int, int]:
     main = int(said(brain, "a", "READY=1")["text"].split("\n")[0].removeprefix("MAINPID="))
     assert main != leader
     (brain.folder / "go").touch()
-    eventually(lambda: not lives(leader), "the leader has ended")
+    # Reaped, not only dead: then the keeper has seen that the main process lives, and that it is the worker now.
+    eventually(lambda: means.process(leader) is None, "the leader's end was taken")
     brain.sync()
     assert lives(main)
     assert not [each for each in brain.events if each["kind"] == "exited"]
